@@ -1,0 +1,29 @@
+"""What a model costs, as numbers that travel."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cost of one model.
+
+    Attributes:
+        params: parameter elements; a tensor that several names share counts once.
+        macs: multiply-accumulates of one call with the example inputs (half of what torch's flop counter says).
+        bytes: bytes of parameters and buffers; shared tensors count once.
+        latency_ms: median milliseconds of one warm call on this machine; None where it was not measured.
+    """
+
+    params: int
+    macs: int
+    bytes: int
+    latency_ms: float | None = None
+
+    def as_dict(self) -> dict[str, int | float | None]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        latency = "" if self.latency_ms is None else f", {self.latency_ms:.2f} ms"
+        return f"{self.params:,} params, {self.macs:,} MACs, {self.bytes:,} bytes{latency}"

@@ -1,0 +1,74 @@
+"""What the result may cost."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+from ..errors import BudgetError
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Upper limits on the cost of the result; what is None is free.
+
+    A float ≤ 1 or a string such as ``"50%"`` is a share of the original; other numbers are absolute.
+
+    Args:
+        macs: multiply-accumulates of one call with the example inputs.
+        params: number of parameter elements.
+        bytes: bytes of parameters and buffers.
+        latency_ms: median milliseconds of one call, measured on this machine.
+
+    Raises:
+        BudgetError: nothing is limited, or a limit is not a positive number or share.
+
+    Example:
+        >>> Budget(macs=0.5).limits(original=Cost(params=10, macs=1000, bytes=40))   # doctest: +SKIP
+        {'macs': 500.0}
+    """
+
+    macs: float | str | None = None
+    params: float | str | None = None
+    bytes: float | str | None = None
+    latency_ms: float | str | None = None
+
+    def __post_init__(self) -> None:
+        given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+        if not given:
+            raise BudgetError("the budget limits nothing; give one of macs, params, bytes, latency_ms, e.g. Budget(macs=0.5)")
+        for name, value in given.items():
+            _share_or_number(name, value)
+
+    def limits(self, original: object) -> dict[str, float]:
+        """Absolute limit of each limited cost. ``original`` has the attributes macs, params, bytes, latency_ms.
+
+        Raises:
+            BudgetError: a share of a cost that the original does not state (``latency_ms`` not measured).
+        """
+        result = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if value is None:
+                continue
+            share, number = _share_or_number(f.name, value)
+            if share:
+                whole = getattr(original, f.name)
+                if whole is None:
+                    raise BudgetError(f"{f.name} is a share of the original's, which was not measured; give an absolute number")
+                number *= whole
+            result[f.name] = number
+        return result
+
+
+def _share_or_number(name: str, value: float | str) -> tuple[bool, float]:
+    """(is a share, value)."""
+    share = isinstance(value, str) and value.strip().endswith("%")
+    try:
+        number = float(value.strip().removesuffix("%")) / 100 if isinstance(value, str) and share else float(value)
+    except (TypeError, ValueError):
+        raise BudgetError(f"{name}={value!r} is no number; write {name}=0.5, {name}='50%' or an absolute number") from None
+    if not math.isfinite(number) or number <= 0:
+        raise BudgetError(f"{name}={value!r} must be positive; a float ≤ 1 or '50%' is a share of the original")
+    is_float = isinstance(value, float) or (isinstance(value, str) and not value.strip().isdigit())
+    return share or (is_float and number <= 1), number

@@ -1,0 +1,101 @@
+"""How axes lie in one dimension of a tensor, as plain data.
+
+A *layout* is the ordered, row-major product of its parts. A part is
+
+* an ``int``: a factor of that size that no plan may change,
+* a ``str``: the name of an axis,
+* a ``Concat``: the concatenation of several layouts.
+
+So ``()`` is a dimension of size 1, ``("conv1.weight:0",)`` one axis, ``(3, "heads", "width")`` a packed qkv, and
+``(Concat((("a",), ("b",))),)`` what ``torch.cat`` makes. Layouts know no tensors: they travel in plans and in files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Concat:
+    """Layouts laid end to end."""
+
+    parts: tuple[Layout, ...]
+
+
+Part = int | str | Concat
+Layout = tuple[Part, ...]
+
+
+def axis_names(layout: Layout) -> Iterator[str]:
+    """The axes that lie in a layout, outermost first, each as often as it occurs."""
+    for part in layout:
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, Concat):
+            for inner in part.parts:
+                yield from axis_names(inner)
+
+
+def layout_size(layout: Layout, sizes: Mapping[str, int]) -> int:
+    """Size of the dimension when each axis has the size given for it."""
+    total = 1
+    for part in layout:
+        total *= _part_size(part, sizes)
+    return total
+
+
+def _part_size(part: Part, sizes: Mapping[str, int]) -> int:
+    if isinstance(part, str):
+        return sizes[part]
+    if isinstance(part, Concat):
+        return sum(layout_size(inner, sizes) for inner in part.parts)
+    return part
+
+
+def kept_positions(layout: Layout, sizes: Mapping[str, int], keep: Mapping[str, Sequence[int]]) -> list[int]:
+    """Positions of the dimension that stay, ascending.
+
+    Args:
+        layout: the dimension.
+        sizes: size of every axis in it, before the edit.
+        keep: units that stay, ascending, for the axes that lose some; the others keep all.
+    """
+    positions = [0]
+    for part in layout:
+        size = _part_size(part, sizes)
+        if isinstance(part, str):
+            inner: Sequence[int] = keep.get(part, range(size))
+        elif isinstance(part, Concat):
+            inner, offset = [], 0
+            for piece in part.parts:
+                inner.extend(offset + p for p in kept_positions(piece, sizes, keep))
+                offset += layout_size(piece, sizes)
+        else:
+            inner = range(size)
+        positions = [outer * size + p for outer in positions for p in inner]
+    return positions
+
+
+def unit_positions(layout: Layout, sizes: Mapping[str, int], axis: str) -> list[list[int]]:
+    """For each unit of ``axis``, the positions of the dimension that belong to it (none where it does not occur)."""
+    units: list[list[int]] = [[] for _ in range(sizes[axis])]
+    for position, unit in enumerate(_unit_of_position(layout, sizes, axis)):
+        if unit is not None:
+            units[unit].append(position)
+    return units
+
+
+def _unit_of_position(layout: Layout, sizes: Mapping[str, int], axis: str) -> list[int | None]:
+    """The unit of ``axis`` that each position belongs to, None outside it. An axis occurs once along any position."""
+    units: list[int | None] = [None]
+    for part in layout:
+        inner: list[int | None]
+        if part == axis:
+            inner = list(range(sizes[axis]))
+        elif isinstance(part, Concat):
+            inner = [u for piece in part.parts for u in _unit_of_position(piece, sizes, axis)]
+        else:
+            inner = [None] * _part_size(part, sizes)
+        units = [i if o is None else o for o in units for i in inner]
+    return units
