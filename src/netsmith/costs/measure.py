@@ -1,0 +1,73 @@
+"""What a model costs now, and what it would cost with other widths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+from torch import nn
+
+from ..errors import CaptureError
+from ..wiring import Wiring, tensor_slots
+from ..wiring.capture import capture
+from ..wiring.layouts import layout_size
+from .cost import Cost
+from .latency import latencies
+from .macs import MACS, call_macs
+
+
+def measure(model: nn.Module, example_inputs: Any, *, latency: bool = False) -> Cost:
+    """Parameters, multiply-accumulates and bytes of a model; with ``latency`` also measured time.
+
+    Args:
+        model: any module; weights may be on ``meta`` when latency is not asked for.
+        example_inputs: one call's inputs; MACs and latency are those of this call.
+        latency: measure the median milliseconds of a warm call on this machine.
+
+    Returns:
+        The cost. To compare two models' latency, measure them in turns with ``netsmith.costs.latencies``.
+
+    Raises:
+        InputError, CaptureError: the inputs do not fit the model.
+
+    Example:
+        >>> netsmith.measure(model, x).macs  # doctest: +SKIP
+        1814073344
+    """
+    try:
+        captured = capture(model, example_inputs, rules=None)
+    except CaptureError:
+        if any(p.is_meta for p in model.parameters()):
+            raise
+        captured = capture(model, example_inputs, rules=None, fake=False)
+    macs = sum(
+        call_macs(call.name, call.input_shapes, call.output_shapes[0], call.text)
+        for call in captured.recorder.calls
+        if call.output_shapes
+    )
+    seen: set[int] = set()
+    params = size = 0
+    for slot in tensor_slots(model):
+        if id(slot.tensor) not in seen:
+            seen.add(id(slot.tensor))
+            params += slot.tensor.numel() if isinstance(slot.tensor, nn.Parameter) else 0
+            size += slot.tensor.numel() * slot.tensor.element_size()
+    milliseconds = latencies([model], example_inputs)[0] if latency else None
+    return Cost(params=params, macs=macs, bytes=size, latency_ms=milliseconds)
+
+
+def predict(wiring: Wiring, sizes: Mapping[str, int]) -> Cost:
+    """Cost of the wired model if its axes had these sizes; exact but for latency, which is None."""
+    params = size = 0
+    for name, tensor in wiring.tensors.items():
+        elements = prod(layout_size(layout, sizes) for layout in wiring.layouts[name])
+        params += elements if isinstance(tensor, nn.Parameter) else 0
+        size += elements * tensor.element_size()
+    macs = 0
+    for call in wiring.calls:
+        if call.name in MACS and call.outputs:
+            inputs = [tuple(layout_size(layout, sizes) for layout in dims) for dims in call.inputs]
+            output = tuple(layout_size(layout, sizes) for layout in call.outputs[0])
+            macs += call_macs(call.name, inputs, output, call.text)
+    return Cost(params=params, macs=macs, bytes=size)

@@ -1,0 +1,40 @@
+"""Which axes a caller's name patterns protect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+from ..errors import UnknownNameError
+from ..wiring import Wiring
+from ..wiring.layouts import axis_names
+
+
+def protected_axes(wiring: Wiring, ignore: Iterable[str]) -> set[str]:
+    """Axes on the inputs, outputs and parameters of every module or tensor whose name matches a pattern.
+
+    Args:
+        wiring: of the model.
+        ignore: shell-style patterns over module paths, tensor names and axis names, e.g. ``("head", "layer4.*")``.
+
+    Raises:
+        UnknownNameError: a pattern that matches nothing.
+    """
+    patterns = (ignore,) if isinstance(ignore, str) else tuple(ignore)
+    protected: set[str] = set()
+    modules = [path for path, _ in wiring.model.named_modules()]
+    for pattern in patterns:
+        matched = {path for path in modules if path and fnmatchcase(path, pattern)}
+        tensors = {n for n in wiring.layouts if fnmatchcase(n, pattern) or any(n.startswith(f"{m}.") for m in matched)}
+        named = {axis.name for axis in wiring.axes if fnmatchcase(axis.name, pattern)}
+        if not matched and not tensors and not named:
+            raise UnknownNameError(
+                f"ignore pattern {pattern!r} matches no module, tensor or axis; "
+                f"modules are named like {', '.join(repr(m) for m in modules[1:5])}"
+            )
+        protected |= named
+        for tensor in tensors:
+            protected |= {n for layout in wiring.layouts[tensor] for n in axis_names(layout)}
+        for path in matched:
+            protected |= {n for layout in wiring.module_layouts.get(path, ()) for n in axis_names(layout)}
+    return protected

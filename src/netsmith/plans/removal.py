@@ -1,0 +1,139 @@
+"""Removes whole units: channels, neurons, heads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+from ..costs import Cost, latencies, predict
+from ..errors import BudgetError, InputError
+from ..scores import Score, magnitude
+from ..wiring import Wiring
+from ..wiring.proof import resized_copy
+from .budget import Budget
+from .plan import Plan
+from .protection import protected_axes
+from .sizing import Sizing, changeable_axes, solve
+from .widths import best_units, plan_for, proven_sizing, rounded, scored
+
+_STEPS = 24  # of bisection: finer than one unit of any axis
+
+
+def plan_removal(
+    wiring: Wiring,
+    *,
+    keep: float | None = None,
+    budget: Budget | None = None,
+    score: Score = magnitude,
+    round_to: int | None = None,
+    ignore: Iterable[str] = (),
+) -> Plan:
+    """Plan to remove the units that matter least, the same share of every axis.
+
+    Args:
+        wiring: of the model, from ``trace``.
+        keep: share of every axis that stays, in (0, 1].
+        budget: instead of ``keep``: the largest share whose cost fits.
+        score: ``(axis, weights) -> (axis.size,)``, higher = keep.
+        round_to: widths become multiples of this (8 suits most CPUs, 8 or 64 GPUs); None: any width.
+        ignore: name patterns; inputs, outputs and parameters of what matches keep their size.
+
+    Returns:
+        A plan that a twin of the model was run with, call by call. Axes that could not follow keep their size.
+
+    Raises:
+        InputError: neither or both of keep and budget, or values out of range.
+        BudgetError: the budget is below what the model costs with everything removed that can be; says the floor.
+        UnknownNameError: an ignore pattern that matches nothing.
+        EvidenceError, ModelError: scores that are not one finite number per unit; weights that are not finite.
+
+    Example:
+        >>> plan = netsmith.plan_removal(wiring, budget=netsmith.Budget(macs=0.5))  # doctest: +SKIP
+    """
+    if (keep is None) == (budget is None):
+        raise InputError("give one of keep (e.g. keep=0.5) and budget (e.g. budget=Budget(macs=0.5))")
+    if keep is not None and not 0 < keep <= 1:
+        raise InputError(f"keep={keep!r} must be in (0, 1]: the share of every axis that stays")
+    if round_to is not None and (not isinstance(round_to, int) or round_to < 1):
+        raise InputError(f"round_to={round_to!r} must be an int ≥ 1")
+    names = changeable_axes(wiring, protected_axes(wiring, ignore))
+    scores = {name: scored(wiring, wiring.axis[name], score) for name in names}
+
+    def targets(share: float, without: Iterable[str] = ()) -> dict[str, int]:
+        return {
+            name: max(
+                rounded(math.floor(wiring.sizes[name] * share + 0.5), wiring.sizes[name], round_to),
+                len(wiring.axis[name].pinned),
+            )
+            for name in names
+            if name not in set(without)
+        }
+
+    if keep is not None:
+        sizing, _ = proven_sizing(wiring, targets(keep))
+    else:
+        assert budget is not None
+        sizing = _largest_that_fits(wiring, budget, targets)
+    chosen = {
+        axis.name: best_units(axis, scores[axis.name], sizing.sizes[axis.name])
+        for axis in wiring.axes
+        if sizing.sizes[axis.name] != axis.size
+    }
+    return plan_for(wiring, sizing, chosen)
+
+
+def _largest_that_fits(wiring: Wiring, budget: Budget, targets: Callable[..., dict[str, int]]) -> Sizing:
+    """Bisect the share of units; axes that turn out not to run as promised are left out and the search repeats."""
+    given_up: set[str] = set()
+    while True:
+        share = largest_share(wiring, budget, lambda s: solve(wiring, targets(s, given_up)))
+        sizing, failed = proven_sizing(wiring, targets(share, given_up))
+        if not failed:
+            return sizing
+        given_up |= set(failed)
+
+
+def largest_share(wiring: Wiring, budget: Budget, sizing_at: Callable[[float], Sizing]) -> float:
+    """The largest share in (0, 1] whose sizing fits the budget.
+
+    Raises:
+        BudgetError: not even the smallest share fits.
+    """
+    fits = fit_check(wiring, budget)
+    if fits(sizing_at(1.0)) is None:
+        return 1.0
+    low, high = 0.0, 1.0
+    excess = fits(sizing_at(low))
+    if excess is not None:
+        raise BudgetError(f"the budget cannot be met: {excess} even with every axis that may change at its smallest width")
+    measured = budget.latency_ms is not None
+    for _ in range(6 if measured else _STEPS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if fits(sizing_at(middle)) is None else (low, middle)
+    return low
+
+
+def fit_check(wiring: Wiring, budget: Budget) -> Callable[[Sizing], str | None]:
+    """A function that says how a sizing exceeds the budget, or None when it fits."""
+    original = predict(wiring, wiring.sizes)
+    if budget.latency_ms is not None:
+        original = Cost(
+            original.params,
+            original.macs,
+            original.bytes,
+            latencies([wiring.model], wiring.example_inputs)[0],
+        )
+    limits = budget.limits(original)
+
+    def check(sizing: Sizing) -> str | None:
+        cost = predict(wiring, sizing.sizes)
+        for name, limit in limits.items():
+            if name == "latency_ms":
+                value: float = latencies([resized_copy(wiring, sizing.sizes, sizing.attributes)], wiring.example_inputs)[0]
+            else:
+                value = getattr(cost, name)
+            if value > limit:
+                return f"{name} would be {value:,.6g}, above {limit:,.6g}"
+        return None
+
+    return check

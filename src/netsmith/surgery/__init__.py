@@ -1,0 +1,5 @@
+"""Does what a plan says, to a copy."""
+
+from .apply import apply, check_fits
+
+__all__ = ["apply", "check_fits"]

@@ -1,0 +1,77 @@
+"""Carries out a plan. The only room that writes a given model's structure, and it writes a copy."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import InputError, ModelError, PlanError
+from ..plans import Plan
+from ..wiring.slots import clear_tensor_caches, fingerprint, tensor_slots
+from .attributes import describe_again, write_attributes
+
+
+def apply(model: nn.Module, plan: Plan) -> nn.Module:
+    """A new model with the plan's structure; parameters, buffers and attributes agree.
+
+    Args:
+        model: the model that the plan was made for, or one of the same structure; may be on ``meta``. Not changed.
+        plan: from a planner.
+
+    Returns:
+        A model of the same class whose ordinary forward runs, in the same train or eval mode, on the same devices.
+
+    Raises:
+        PlanError: the plan was made for another structure.
+        ModelError: the model cannot be copied.
+
+    Example:
+        >>> small = netsmith.apply(model, plan)  # doctest: +SKIP
+    """
+    check_fits(model, plan)
+    memo: dict[int, Any] = {}
+    with torch.no_grad():
+        for slot in tensor_slots(model):
+            if slot.name in plan.layouts and id(slot.tensor) not in memo:
+                memo[id(slot.tensor)] = _sliced(slot.tensor, plan.kept(slot.name))
+    try:
+        edited = copy.deepcopy(model, memo)
+    except Exception as error:
+        raise ModelError(f"the model cannot be copied with copy.deepcopy: {type(error).__name__}: {error}") from error
+    write_attributes(edited, plan)
+    describe_again(model, edited)
+    clear_tensor_caches(edited)
+    return edited
+
+
+def check_fits(model: nn.Module, plan: Plan) -> None:
+    """Raise PlanError unless the plan was made for a model of this structure."""
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model is a {type(model).__name__}; give a torch.nn.Module")
+    if fingerprint(model) == plan.fingerprint:
+        return
+    slots = {slot.name: tuple(slot.tensor.shape) for slot in tensor_slots(model)}
+    faults = [f"{name} is missing" for name in plan.layouts if name not in slots]
+    faults += [
+        f"{name} is {slots[name]}, the plan expects {plan.shape_before(name)}"
+        for name in plan.layouts
+        if name in slots and slots[name] != plan.shape_before(name)
+    ]
+    if not faults:
+        faults = ["tensors that the plan does not change differ in name or shape"]
+    raise PlanError(
+        f"this plan was made for another model than this {type(model).__name__}: {'; '.join(faults[:4])}"
+        f"{f' and {len(faults) - 4} more' if len(faults) > 4 else ''}.\n"
+        "Give the original model (before any change), or make a new plan from trace(model, ...)."
+    )
+
+
+def _sliced(tensor: torch.Tensor, kept: dict[int, list[int]]) -> torch.Tensor:
+    sliced = tensor.detach()
+    for dim, positions in kept.items():
+        sliced = sliced.index_select(dim, torch.tensor(positions, device=sliced.device))
+    sliced = sliced.clone(memory_format=torch.contiguous_format)
+    return nn.Parameter(sliced, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else sliced

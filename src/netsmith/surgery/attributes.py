@@ -1,0 +1,71 @@
+"""Integers that describe a layer beside its weights.
+
+What forward reads is in the plan. Some attributes forward never reads (``in_features`` of a linear layer): they only
+appear in ``repr`` or in users' code. They are found by name and size: an attribute follows its parameter's dimension
+when it carries one of these names and equalled that dimension before.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from ..plans import Plan
+from ..wiring.slots import int_slots, map_ints
+
+# attribute name -> (parameter or buffer, dimension)
+DESCRIBES: dict[str, tuple[tuple[str, int], ...]] = {
+    "in_features": (("weight", 1), ("in_proj_weight", 1)),
+    "out_features": (("weight", 0),),
+    "in_channels": (("weight", 1), ("weight", 0)),
+    "out_channels": (("weight", 0), ("weight", 1)),
+    "num_features": (("weight", 0), ("running_mean", 0)),
+    "num_channels": (("weight", 0),),
+    "embedding_dim": (("weight", 1),),
+    "normalized_shape": (("weight", 0),),
+    "nf": (("weight", 1),),  # transformers' Conv1D stores (in, out)
+    "nx": (("weight", 0),),
+    "hidden_size": (("weight_hh_l0", 1),),
+    "input_size": (("weight_ih_l0", 1),),
+}
+
+
+def write_attributes(model: nn.Module, plan: Plan) -> None:
+    """Give the plan's attributes their new values, then those that only describe."""
+
+    def changed(key: str, value: int) -> int:
+        return plan.attributes[key][1] if key in plan.attributes else value
+
+    for slot in int_slots(model):
+        slot.holder[slot.name] = map_ints(slot.value, slot.key, changed)
+
+
+def describe_again(original: nn.Module, edited: nn.Module) -> None:
+    """Bring attributes that only describe a layer in line with its new parameters."""
+    for before, after in zip(original.modules(), edited.modules(), strict=True):
+        for attribute, places in DESCRIBES.items():
+            old, now = before.__dict__.get(attribute), after.__dict__.get(attribute)
+            if now is None or type(now) is bool:
+                continue
+            for name, dim in places:
+                size = _size_of(before, name, dim)
+                factor = _groups(before, name, dim)
+                if size is not None and old in (size * factor, (size,), [size]):
+                    new = _size_of(after, name, dim)
+                    assert new is not None
+                    new *= _groups(after, name, dim)
+                    after.__dict__[attribute] = type(now)([new]) if isinstance(now, (tuple, list)) else new
+                    break
+        if "_flat_weights_names" in after.__dict__:  # recurrent layers list their own parameters a second time
+            after.__dict__["_flat_weights"] = [getattr(after, n) for n in after.__dict__["_flat_weights_names"]]
+
+
+def _size_of(module: nn.Module, name: str, dim: int) -> int | None:
+    tensor = module._parameters.get(name)
+    if tensor is None:
+        tensor = module._buffers.get(name)
+    return int(tensor.shape[dim]) if tensor is not None and tensor.dim() > dim else None
+
+
+def _groups(module: nn.Module, name: str, dim: int) -> int:
+    """A convolution's weight holds the channels of one group in dimension 1."""
+    return int(module.__dict__.get("groups", 1)) if dim == 1 and name == "weight" else 1

@@ -1,0 +1,250 @@
+"""Runs ``forward`` once on a throw-away twin whose weights are fake tensors.
+
+No data, no compute, no weights in memory: a 70-billion-parameter model on ``meta`` is read like a small one. The
+given model is never touched: the twin is a structural copy, its ints remember where they came from, and it is
+forgotten afterwards. What forward may have left in caches is cleared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import gc
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from ..errors import CaptureError, ModelError
+from . import provenance, spaces
+from .inputs import as_arguments, describe, map_tensors
+from .provenance import Attribute, Expression, SourcedInt
+from .recorder import Dims, Origin, Recorder, Rule, tensors_in
+from .slots import clear_tensor_caches, int_slots, map_ints, tensor_slots
+
+
+@dataclass
+class ModuleCall:
+    """Dimensions that entered and left one call of a module (first tensor of each)."""
+
+    path: str
+    first_call: int
+    last_call: int
+    inputs: list[Dims]
+    outputs: list[Dims]
+
+
+@dataclass
+class Capture:
+    """All that one run of forward told."""
+
+    recorder: Recorder
+    fake: bool
+    tensors: dict[str, tuple[torch.Tensor, Dims]] = field(default_factory=dict)  # slot name -> (real tensor, dims)
+    twins: dict[str, int] = field(default_factory=dict)  # slot name -> id of the twin's tensor
+    aliases: dict[str, str] = field(default_factory=dict)  # slot name -> the name of the same tensor met first
+    attributes: dict[str, int] = field(default_factory=dict)
+    equalities: list[tuple[Expression, Expression]] = field(default_factory=list)
+    module_calls: list[ModuleCall] = field(default_factory=list)
+    outputs: list[Dims] = field(default_factory=list)
+    output_shapes: list[tuple[int, ...]] = field(default_factory=list)
+    output_origins: list[Origin] = field(default_factory=list)
+    error: Exception | None = None
+
+
+@dataclass(frozen=True)
+class Resize:
+    """How a twin is to differ: new shape of each changed tensor slot, new value of each changed attribute."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+    attributes: Mapping[str, int]
+
+
+def capture(
+    model: nn.Module, example_inputs: Any, *, rules: Mapping[Any, Rule] | None, resize: Resize | None = None, fake: bool = True
+) -> Capture:
+    """Read one call of the model in eval mode.
+
+    Args:
+        model: any module; not changed.
+        example_inputs: see ``as_arguments``.
+        rules: function or name -> rule; None records names and shapes alone.
+        resize: run a twin with other widths instead (its errors are kept in ``Capture.error``).
+        fake: under fake tensors; False runs real ones on a full copy, for forwards that look at values.
+
+    Raises:
+        CaptureError: forward raises with these inputs.
+        ModelError: the model cannot be copied.
+    """
+    args, kwargs = as_arguments(example_inputs)
+    mode: Any = FakeTensorMode(allow_non_fake_inputs=True) if fake else contextlib.nullcontext()
+    path: list[str] = []
+    recorder = Recorder(rules, lambda: path[-1] if path else "")
+    result = Capture(recorder, fake)
+    twin = _twin(model, result, mode if fake else None, resize)
+    _tag_ints(twin, result, resize)
+    if rules is not None:
+        _follow_modules(twin, path, result)
+    twin.eval()
+
+    def given(tensor: torch.Tensor) -> torch.Tensor:
+        copied = mode.from_tensor(tensor) if fake else tensor.clone()
+        if rules is not None:
+            recorder.put(copied, [spaces.new(n, "a dimension of the model's input") for n in copied.shape], Origin("input"))
+        return copied
+
+    args, kwargs = map_tensors(args, given), map_tensors(kwargs, given)
+    noted = provenance.equalities.set(result.equalities)
+    try:
+        with _caches_emptied(), torch.no_grad(), transparent_functional(), mode, recorder:
+            out = twin(*args, **kwargs)
+        for tensor in tensors_in(out):
+            result.output_shapes.append(tuple(int(n) for n in tensor.shape))
+            if rules is not None:
+                _, dims, origin = recorder._entry(tensor)
+                result.outputs.append(dims)
+                result.output_origins.append(origin)
+    except Exception as error:
+        if resize is None:
+            raise CaptureError(
+                f"{type(model).__name__}.forward raises with the example inputs ({describe(example_inputs)}):\n"
+                f"  {type(error).__name__}: {str(error).strip()[:600]}\n"
+                "Give inputs that one call of the model takes; the model has not been changed."
+            ) from error
+        result.error = error
+    finally:
+        provenance.equalities.reset(noted)
+    return result
+
+
+# ---------------------------------------------------------------------------------------------------------- the twin
+
+
+def _twin(model: nn.Module, result: Capture, mode: FakeTensorMode | None, resize: Resize | None) -> nn.Module:
+    """A structural copy whose tensors are fake (or real copies), narrowed where a resize says so."""
+    memo: dict[int, Any] = {}
+    names: dict[int, str] = {}
+    with torch.no_grad():
+        for slot in tensor_slots(model):
+            if id(slot.tensor) in names:
+                result.aliases[slot.name] = names[id(slot.tensor)]
+                continue
+            if type(slot.tensor) not in (torch.Tensor, nn.Parameter, nn.Buffer):
+                raise ModelError(
+                    f"{slot.name} is a {type(slot.tensor).__name__}; netsmith reads plain tensors and parameters.\n"
+                    "Change the structure first and quantize or wrap the weights afterwards."
+                )
+            names[id(slot.tensor)] = slot.name
+            twin = mode.from_tensor(slot.tensor.detach()) if mode is not None else slot.tensor.detach().clone()
+            shape = resize.shapes.get(slot.name) if resize else None
+            if shape is not None:
+                with mode or contextlib.nullcontext():
+                    for dim, size in enumerate(shape):
+                        twin = twin.narrow(dim, 0, size)
+                    twin = twin.clone()
+            memo[id(slot.tensor)] = twin
+            result.twins[slot.name] = id(twin)
+            result.tensors[slot.name] = (slot.tensor, [])
+            if result.recorder.rules is not None:
+                dims = [spaces.new(n) for n in twin.shape]
+                result.tensors[slot.name] = (slot.tensor, dims)
+                result.recorder.put(twin, dims, Origin("slot", name=slot.name))
+    try:
+        copied = copy.deepcopy(model, memo)
+    except Exception as error:
+        raise ModelError(f"the model cannot be copied with copy.deepcopy: {type(error).__name__}: {error}") from error
+    clear_tensor_caches(copied)
+    return copied
+
+
+def resized(model: nn.Module, resize: Resize) -> nn.Module:
+    """A real copy of the model with other widths; of each axis the first units."""
+    result = Capture(Recorder(None, lambda: ""), fake=False)
+    twin = _twin(model, result, None, resize)
+    _tag_ints(twin, result, resize)
+    return twin
+
+
+def _tag_ints(twin: nn.Module, result: Capture, resize: Resize | None) -> None:
+    def tag(key: str, value: int) -> int:
+        if resize is not None:
+            return resize.attributes.get(key, value)
+        result.attributes[key] = int(value)
+        return SourcedInt(int(value), Attribute(key))
+
+    for slot in list(int_slots(twin)):
+        slot.holder[slot.name] = map_ints(slot.value, slot.key, tag)
+
+
+def _follow_modules(twin: nn.Module, path: list[str], result: Capture) -> None:
+    """Hooks on the twin that keep the path of the running module and note what enters and leaves each."""
+    starts: list[int] = []
+
+    def enter(name: str, module: nn.Module, args: tuple, kwargs: dict) -> None:
+        path.append(name)
+        starts.append(len(result.recorder.calls))
+
+    def leave(name: str, module: nn.Module, args: tuple, kwargs: dict, out: Any) -> None:
+        path.pop()
+        dims = result.recorder.dims
+        first, last = starts.pop(), len(result.recorder.calls) - 1
+        entered, left = [dims(t) for t in tensors_in((args, kwargs))], [dims(t) for t in tensors_in(out)]
+        result.module_calls.append(ModuleCall(name, first, last, entered, left))
+
+    for name, module in twin.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            continue  # takes no hooks; its calls count for the module around it
+        module.register_forward_pre_hook(functools.partial(enter, name), with_kwargs=True)
+        module.register_forward_hook(functools.partial(leave, name), with_kwargs=True)
+
+
+# -------------------------------------------------------------------------------------------------- while it is running
+
+
+@contextlib.contextmanager
+def transparent_functional() -> Iterator[None]:
+    """``torch.nn.functional``'s Python wrappers run through, so that only C-level functions reach a function mode.
+
+    They arrive in canonical argument order; ``multi_head_attention_forward`` or ``normalize`` then need no rule.
+    """
+    names = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
+    before = {name: getattr(F, name) for name in names}
+    try:
+        for name in names:
+            setattr(F, name, _never)
+        yield
+    finally:
+        for name, function in before.items():
+            setattr(F, name, function)
+
+
+def _never(*args: object) -> bool:
+    return False
+
+
+@contextlib.contextmanager
+def _caches_emptied() -> Iterator[None]:
+    """Clear the lru_caches that grew: a cached fake tensor or remembered int would leak into later, real calls."""
+    before = {id(wrapper): wrapper.cache_info().currsize for wrapper in _lru_caches()}
+    try:
+        yield
+    finally:
+        for wrapper in _lru_caches():
+            if wrapper.cache_info().currsize != before.get(id(wrapper), 0):
+                wrapper.cache_clear()
+
+
+def _lru_caches() -> list[Any]:
+    own = ("torch.", "sympy", "inspect", "re", "typing")
+    return [
+        item
+        for item in gc.get_objects()
+        if type(item) is functools._lru_cache_wrapper and not (item.__module__ or "").startswith(own)
+    ]
+
+

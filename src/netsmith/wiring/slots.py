@@ -1,0 +1,125 @@
+"""The places of a model that hold tensors and integers, each with a name.
+
+Surgery replaces what is in a slot; capture reads it. Nothing here knows a layer class: a slot is an entry of some
+module's dictionaries, or of a configuration object that a module holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+_MAX_DEPTH = 3  # of objects below a module: module.config.text_config.hidden_size
+_MAX_ITEMS = 64  # a longer list of integers is data, not a shape
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One place that holds a tensor: ``holder[key] is tensor``. Shared tensors come once per place.
+
+    Attributes:
+        name: state-dict style, "layer1.0.conv1.weight"; for a list attribute "module.attribute.0".
+        holder: the dictionary or list; assigning ``holder[key]`` replaces the tensor.
+        key: where in the holder.
+        tensor: what is there now.
+    """
+
+    name: str
+    holder: Any
+    key: Any
+    tensor: torch.Tensor
+
+
+@dataclass(frozen=True)
+class IntSlot:
+    """One place that holds an int > 1, or a nested tuple or list of ints. ``key`` is "module.path:attribute"."""
+
+    key: str
+    holder: dict[str, Any]
+    name: str
+    value: Any
+
+
+def tensor_slots(model: nn.Module) -> Iterator[Slot]:
+    """Every parameter, buffer (persistent or not) and plain tensor attribute, in module order."""
+    for path, module in model.named_modules():
+        prefix = f"{path}." if path else ""
+        for holder in (module._parameters, module._buffers, module.__dict__):
+            for key, value in list(holder.items()):
+                if isinstance(value, torch.Tensor):
+                    yield Slot(prefix + key, holder, key, value)
+        for key, value in module.__dict__.items():
+            if isinstance(value, list) and key != "_flat_weights":  # RNNs list their own parameters a second time
+                for i, item in enumerate(value):
+                    if isinstance(item, torch.Tensor):
+                        yield Slot(f"{prefix}{key}.{i}", value, i, item)
+
+
+def int_slots(model: nn.Module) -> Iterator[IntSlot]:
+    """Every int > 1, and every short nested tuple or list of ints, held by modules and their configuration objects."""
+    seen: set[int] = set()
+    for path, module in model.named_modules():
+        yield from _ints_of(f"{path}:", module, seen, 0)
+
+
+def _ints_of(prefix: str, holder: object, seen: set[int], depth: int) -> Iterator[IntSlot]:
+    entries = getattr(holder, "__dict__", None)
+    if id(holder) in seen or depth > _MAX_DEPTH or not isinstance(entries, dict):
+        return
+    seen.add(id(holder))
+    for name, value in list(entries.items()):
+        if name.startswith("__") or name in ("training", "_parameters", "_buffers", "_modules"):
+            continue
+        if _is_int(value) or (isinstance(value, (tuple, list)) and _is_int_sequence(value)):
+            yield IntSlot(prefix + name, entries, name, value)
+        elif _is_configuration(value):
+            yield from _ints_of(f"{prefix}{name}.", value, seen, depth + 1)
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 1
+
+
+def _is_int_sequence(value: Any) -> bool:
+    if type(value) not in (tuple, list, torch.Size) or not 0 < len(value) <= _MAX_ITEMS:
+        return False
+    return all((isinstance(i, int) and not isinstance(i, bool)) or _is_int_sequence(i) for i in value)
+
+
+def _is_configuration(value: object) -> bool:
+    """A plain object of the user's (or a library's) own that carries settings, and is neither code nor a module."""
+    if isinstance(value, (nn.Module, type, torch.Tensor)) or not hasattr(value, "__dict__"):
+        return False
+    if type(value).__name__.endswith("Config") or hasattr(value, "to_diff_dict"):
+        return True
+    foreign = type(value).__module__.split(".")[0] not in ("torch", "builtins", "collections", "functools", "weakref")
+    return foreign and not callable(value)
+
+
+def map_ints(value: Any, key: str, change: Any) -> Any:
+    """The same nested structure with every int > 1 replaced by ``change(key, int)``."""
+    if isinstance(value, (tuple, list)):
+        items = [map_ints(item, f"{key}[{i}]", change) for i, item in enumerate(value)]
+        return items if type(value) is list else type(value)(items)
+    return change(key, value) if _is_int(value) else value
+
+
+def clear_tensor_caches(model: nn.Module) -> None:
+    """Empty public dict attributes that hold nothing but tensors: caches that a changed width would make wrong."""
+    for module in model.modules():
+        for name, value in module.__dict__.items():
+            if type(value) is dict and not name.startswith("_") and value:
+                if all(isinstance(item, torch.Tensor) for item in value.values()):
+                    value.clear()
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Identifies a structure: the names and shapes of all parameters and buffers (not their values or dtypes)."""
+    entries = [[slot.name, list(slot.tensor.shape)] for slot in tensor_slots(model)]
+    return hashlib.sha256(json.dumps(sorted(entries), separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,186 @@
+"""What hangs together in one model: its axes, its blocks, and what its forward demands of sizes.
+
+A ``Wiring`` is plain data: after capture every dimension is a ``Layout`` over named axes, every demand an expression.
+It keeps a reference to the model for scores and checks, and never changes it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+
+from .layouts import Layout, unit_positions
+from .provenance import Expression
+from .recorder import Origin
+
+
+@dataclass(frozen=True)
+class Member:
+    """One dimension of one tensor in which an axis lies.
+
+    Attributes:
+        tensor: state-dict style name of a parameter or buffer.
+        dim: which dimension, ≥ 0.
+        role: "producer" (makes the axis), "consumer" (contracts it) or "pointwise" (scales or shifts it).
+        trainable: the tensor is a parameter, not a buffer.
+        layout, sizes: how the axis lies in the dimension.
+    """
+
+    tensor: str
+    dim: int
+    role: str
+    trainable: bool
+    layout: Layout = field(repr=False)
+    sizes: Mapping[str, int] = field(repr=False, compare=False)
+    axis: str = field(repr=False)
+
+    @property
+    def positions(self) -> list[list[int]]:
+        """For each unit, its positions along the dimension."""
+        return unit_positions(self.layout, self.sizes, self.axis)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One index space that runs through many tensors.
+
+    Attributes:
+        name: after the tensor that makes it, "layer1.0.conv1.weight:0"; a factor or part gets a number, ":0.2".
+        size: units, ≥ 1.
+        frozen: None, or why no plan may change it.
+        members: every dimension in which it lies.
+        statistics: calls that normalize or average over it: removing units changes the statistic.
+        pinned: units that forward reads by position; a plan must keep them.
+    """
+
+    name: str
+    size: int
+    frozen: str | None
+    members: tuple[Member, ...]
+    statistics: tuple[str, ...] = ()
+    pinned: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part with the same axes in and out.
+
+    Attributes:
+        name: module path.
+        kind: the module's class, for people.
+        first_call, last_call: range of calls it spans, inclusive.
+        params: parameter elements inside.
+    """
+
+    name: str
+    kind: str
+    first_call: int
+    last_call: int
+    params: int
+
+
+@dataclass(frozen=True)
+class WiredCall:
+    """One call of a torch function: names and layouts only.
+
+    Attributes:
+        name: canonical function name.
+        module: path of the module in which it ran, "" for the model itself.
+        origins: where each tensor argument came from.
+        inputs, outputs: layouts of each tensor argument and result.
+        text: the equation of an einsum.
+    """
+
+    name: str
+    module: str
+    origins: tuple[Origin, ...]
+    inputs: tuple[tuple[Layout, ...], ...]
+    outputs: tuple[tuple[Layout, ...], ...]
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """A function that froze what it touched: which, why, how often, where first."""
+
+    function: str
+    calls: int
+    first: str
+
+
+@dataclass(frozen=True, eq=False)
+class Wiring:
+    """See the module docstring. Made by ``trace``.
+
+    Attributes:
+        model: the traced model (never changed).
+        example_inputs: as given to ``trace``.
+        fingerprint: of the model's structure.
+        axes: every axis that lies in a parameter or buffer.
+        blocks: parts with the same axes in and out, in call order.
+        unsupported: functions without a rule.
+        sizes: size of every named axis, inner ones included.
+        layouts: tensor name -> layout of each dimension; a tied tensor appears under its first name.
+        aliases: further names of tied tensors -> first name.
+        calls: what forward did, in order.
+        relations: pairs of expressions that must stay equal.
+        attributes: integer attributes that relations mention, with their values.
+        outputs: layouts of the model's output tensors.
+        fake: captured without values; False where forward needed real ones (data-dependent control flow).
+        rules: the table that was used.
+    """
+
+    model: nn.Module
+    example_inputs: Any
+    fingerprint: str
+    axes: tuple[Axis, ...]
+    blocks: tuple[Block, ...]
+    unsupported: tuple[Unsupported, ...]
+    sizes: Mapping[str, int]
+    layouts: Mapping[str, tuple[Layout, ...]]
+    aliases: Mapping[str, str]
+    calls: tuple[WiredCall, ...]
+    relations: tuple[tuple[Expression, Expression], ...]
+    attributes: Mapping[str, int]
+    outputs: tuple[tuple[Layout, ...], ...]
+    output_origins: tuple[Origin, ...]
+    module_layouts: Mapping[str, tuple[Layout, ...]]
+    tensors: Mapping[str, torch.Tensor]
+    fake: bool
+
+    @cached_property
+    def axis(self) -> dict[str, Axis]:
+        """Axis by name."""
+        return {axis.name: axis for axis in self.axes}
+
+    @property
+    def free_axes(self) -> tuple[Axis, ...]:
+        return tuple(axis for axis in self.axes if axis.frozen is None)
+
+    def parameter_names(self) -> list[str]:
+        """First names of all parameters (not buffers)."""
+        return [name for name, tensor in self.tensors.items() if isinstance(tensor, nn.Parameter)]
+
+    def free_share(self) -> float:
+        """Share of the parameter elements that lie on at least one axis that may change, 0 to 1."""
+        free = {m.tensor for axis in self.free_axes for m in axis.members}
+        counts = {name: self.tensors[name].numel() for name in self.parameter_names()}
+        return sum(n for name, n in counts.items() if name in free) / max(sum(counts.values()), 1)
+
+    def __str__(self) -> str:
+        free = self.free_axes
+        lines = [
+            f"Wiring of {type(self.model).__name__}: {len(self.axes)} axes, {len(free)} may change "
+            f"({self.free_share():.0%} of the parameters lie on them); {len(self.blocks)} blocks; {len(self.calls)} calls"
+        ]
+        lines += [f"  {axis.name:<52} {axis.size:>6}   {len(axis.members)} members" for axis in free]
+        why = Counter(axis.frozen.partition(", in ")[0] for axis in self.axes if axis.frozen and axis.size > 1)
+        lines += [f"  {count:>4} axes stay as they are: {reason}" for reason, count in why.most_common(12)]
+        lines += [f"  no rule: {u.function}, {u.calls} calls, first {u.first}" for u in self.unsupported]
+        return "\n".join(lines)
