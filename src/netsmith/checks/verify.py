@@ -1,0 +1,267 @@
+"""Checks the promise of every edit, numerically."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import InputError
+from ..plans import Plan
+from ..surgery import apply, check_fits
+from ..wiring import call_model, int_slots, tensor_slots
+from ..wiring.inputs import map_tensors
+from ..wiring.recorder import tensors_in
+from ..wiring.slots import map_ints
+from .verdict import Check, Verdict
+from .widthless import widthless
+
+# of the largest output. Models run in float64 where they can; some round to float32 inside, whence 1e-5.
+_TOLERANCE = {torch.float64: 1e-5, torch.float32: 2e-3}
+
+
+def verify(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: Any) -> Verdict:
+    """Check that an edited model is what its plan promises.
+
+    * structure: every tensor has the promised shape, tied tensors are still tied;
+    * attributes: every integer that forward reads has the promised value;
+    * weights: every tensor that the plan does not list as refitted is bit by bit the promised part of the original's;
+    * outputs: with plain (not refitted) weights, the edited model's outputs equal those of the original with all
+      removed units' weights set to zero; in float64 where the model runs in it;
+    * runs: the edited model as it is gives outputs of the original's shapes, all finite.
+
+    Args:
+        original: the model before the plan.
+        edited: the model to check.
+        plan: what was done to it. If you repaired or trained it since, pass ``plan.with_refitted(names)``.
+        example_inputs: one call's inputs.
+
+    Returns:
+        A verdict; neither model is changed.
+
+    Raises:
+        PlanError: the plan was not made for ``original``.
+        InputError: the original does not run with the example inputs.
+    """
+    check_fits(original, plan)
+    plain = apply(original, plan)
+    checks = [_structure(plain, edited), _attributes(plain, edited), _weights(plain, edited, plan)]
+    if checks[0].status != "failed":
+        checks.append(_outputs(original, edited, plan, example_inputs))
+    checks.append(_runs(original, edited, example_inputs))
+    return Verdict(tuple(checks))
+
+
+def _structure(plain: nn.Module, edited: nn.Module) -> Check:
+    promised = {slot.name: slot.tensor for slot in tensor_slots(plain)}
+    found = {slot.name: slot.tensor for slot in tensor_slots(edited)}
+    faults = [f"{name} is missing" for name in promised if name not in found]
+    faults += [f"{name} is not in the plan" for name in found if name not in promised]
+    common = [name for name in promised if name in found]
+    faults += [
+        f"{name} has shape {tuple(found[name].shape)}, promised {tuple(promised[name].shape)}"
+        for name in common
+        if found[name].shape != promised[name].shape
+    ]
+    first: dict[int, str] = {}
+    for name in common:
+        other = first.setdefault(id(promised[name]), name)
+        if found[other] is not found[name]:
+            faults.append(f"{name} is no longer tied to {other}")
+    return _check("structure", "exact", faults, f"{len(common)} tensors have the promised shapes")
+
+
+def _attributes(plain: nn.Module, edited: nn.Module) -> Check:
+    promised, found = _ints(plain), _ints(edited)
+    faults = [
+        f"{key} is {found.get(key, 'missing')}, promised {value}" for key, value in promised.items() if found.get(key) != value
+    ]
+    return _check("attributes", "exact", faults, f"{len(promised)} integers agree")
+
+
+def _ints(model: nn.Module) -> dict[str, int]:
+    values: dict[str, int] = {}
+    for slot in int_slots(model):
+        map_ints(slot.value, slot.key, lambda key, value: values.setdefault(key, int(value)))
+    return values
+
+
+def _weights(plain: nn.Module, edited: nn.Module, plan: Plan) -> Check:
+    found = {slot.name: slot.tensor for slot in tensor_slots(edited)}
+    faults, same = [], 0
+    for slot in tensor_slots(plain):
+        other = found.get(slot.name)
+        if slot.name in plan.refitted or other is None or other.shape != slot.tensor.shape:
+            continue
+        if other.dtype == slot.tensor.dtype and _bit_equal(slot.tensor.detach(), other.detach()):
+            same += 1
+        else:
+            faults.append(f"{slot.name} is not the promised part of the original's")
+    if faults:
+        faults.append("if you trained or repaired the model, pass plan.with_refitted(names)")
+    refitted = f", {len(plan.refitted)} were refitted" if plan.refitted else ""
+    return _check("weights", "exact", faults, f"{same} tensors equal the original's kept units bit by bit{refitted}")
+
+
+def _bit_equal(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return bool(torch.equal(a.cpu(), b.cpu())) or bool(
+        a.is_floating_point() and torch.equal(a.cpu().nan_to_num(), b.cpu().nan_to_num()) and torch.equal(a.isnan(), b.isnan())
+    )
+
+
+def _outputs(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: Any) -> Check:
+    """Run the edited model's own structure with plain weights against the original with zeros.
+
+    Constant tensors (fresh biases, unit scales, zero-initialized heads) are made uneven first, in both: a misaligned
+    constant could not be seen.
+    """
+    lively = _enlivened(original)
+    plain = {slot.name: slot.tensor for slot in tensor_slots(apply(lively, plan))}
+    structure, zeroed = copy.deepcopy(edited), copy.deepcopy(lively)
+    with torch.no_grad():
+        for slot in tensor_slots(structure):
+            slot.tensor.copy_(plain[slot.name])
+        for slot in tensor_slots(zeroed):
+            if slot.name in plan.layouts and isinstance(slot.tensor, nn.Parameter):
+                for dim, positions in plan.kept(slot.name).items():
+                    gone = torch.ones(slot.tensor.shape[dim], dtype=torch.bool)
+                    gone[positions] = False
+                    slot.tensor.index_fill_(dim, gone.nonzero().flatten().to(slot.tensor.device), 0)
+    error, dtype = _compare(zeroed, structure, example_inputs, contextlib.nullcontext)
+    tolerance = _TOLERANCE[dtype]
+    if error <= tolerance:
+        precision = str(dtype).removeprefix("torch.")
+        return Check("outputs", "exact", f"largest difference {error:.1e} of the largest output, {precision}")
+    held, dtype = _compare(zeroed, structure, example_inputs, widthless)
+    if held <= _TOLERANCE[dtype]:
+        found = f"{held:.1e} with statistics and scales held fixed, {error:.1e} as they are"
+        return Check("outputs", "exact up to statistics", found)
+    return Check(
+        "outputs",
+        "failed",
+        f"the outputs differ by {held:.1e} of the largest output from the original with the removed units at zero "
+        f"(tolerance {tolerance:.0e}); units are misaligned, or forward depends on the width in a way that was not seen",
+    )
+
+
+def _enlivened(model: nn.Module) -> nn.Module:
+    """A copy in which no floating tensor of more than one element is constant."""
+    lively = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(0)
+    seen: set[int] = set()
+    with torch.no_grad():
+        for slot in tensor_slots(lively):
+            tensor = slot.tensor
+            if id(tensor) in seen or not tensor.is_floating_point() or tensor.numel() < 2:
+                continue
+            seen.add(id(tensor))
+            if bool((tensor == tensor.flatten()[0]).all()):
+                noise = torch.rand(tensor.shape, generator=generator).to(tensor) - 0.5
+                tensor.copy_(tensor * (1 + noise) if float(tensor.flatten()[0]) else noise * 0.2)
+    return lively
+
+
+def _compare(reference: nn.Module, candidate: nn.Module, example_inputs: Any, around: Any) -> tuple[float, torch.dtype]:
+    """(largest difference relative to the largest output, dtype in which it was computed)."""
+    for dtype in (torch.float64, torch.float32):
+        try:
+            with around(), _quiet(reference, candidate):
+                inputs = map_tensors(example_inputs, lambda t: t.to(dtype) if t.is_floating_point() else t)  # noqa: B023
+                left = _floats(call_model(_in(reference, dtype), inputs))
+                right = _floats(call_model(_in(candidate, dtype), inputs))
+        except RuntimeError:
+            if dtype is torch.float32:
+                raise
+            continue  # something in this forward insists on its own precision
+        return _difference(left, right), dtype
+    raise InputError("the models do not run with the example inputs")
+
+
+def _in(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A copy in another precision; plain tensor attributes included."""
+    converted = copy.deepcopy(model)
+    made: dict[int, Any] = {}
+    for slot in tensor_slots(converted):
+        if slot.tensor.is_floating_point():
+            if id(slot.tensor) not in made:
+                cast = slot.tensor.detach().to(dtype)
+                made[id(slot.tensor)] = nn.Parameter(cast, False) if isinstance(slot.tensor, nn.Parameter) else cast
+            slot.holder[slot.key] = made[id(slot.tensor)]
+    for module in converted.modules():
+        if "_flat_weights_names" in module.__dict__:
+            module.__dict__["_flat_weights"] = [getattr(module, n) for n in module.__dict__["_flat_weights_names"]]
+    return converted.eval()
+
+
+@contextlib.contextmanager
+def _quiet(*models: nn.Module) -> Iterator[None]:
+    """No gradients, the slow path of attention (the fast one hides its scale), random numbers as they were."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    state = torch.random.get_rng_state()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        torch.random.set_rng_state(state)
+
+
+def _floats(out: Any) -> list[torch.Tensor]:
+    return [t.detach().double() for t in tensors_in(out) if t.is_floating_point()]
+
+
+def _difference(left: list[torch.Tensor], right: list[torch.Tensor]) -> float:
+    worst = 0.0
+    for a, b in zip(left, right, strict=True):
+        if a.shape != b.shape:
+            continue  # hidden states that the model also returns have the new width
+        if a.numel():
+            scale = max(float(a.abs().max()), 1e-12)
+            gap = float((a - b).abs().max())
+            worst = max(worst, gap / scale if gap == gap else float("inf"))
+    return worst
+
+
+def _runs(original: nn.Module, edited: nn.Module, example_inputs: Any) -> Check:
+    modes = [(m, m.training) for model in (original, edited) for m in model.modules()]
+    state = torch.random.get_rng_state()
+    try:
+        original.eval(), edited.eval()
+        with torch.no_grad():
+            try:
+                before = tensors_in(call_model(original, example_inputs))
+            except Exception as error:
+                raise InputError(f"the original raises with the example inputs: {type(error).__name__}: {error}") from error
+            try:
+                after = tensors_in(call_model(edited, example_inputs))
+            except Exception as error:
+                return Check("runs", "failed", f"forward raises {type(error).__name__}: {str(error)[:300]}")
+    finally:
+        torch.random.set_rng_state(state)
+        for module, training in modes:
+            module.training = training
+    faults = [
+        f"output {i} has shape {tuple(b.shape)}, not {tuple(a.shape)}"
+        for i, (a, b) in enumerate(zip(before, after, strict=False))
+        if a.shape != b.shape
+    ][:1]
+    if len(before) != len(after):
+        faults.append(f"{len(after)} outputs instead of {len(before)}")
+    faults += [
+        f"output {i} is not finite"
+        for i, (a, b) in enumerate(zip(before, after, strict=False))
+        if a.is_floating_point() and a.isfinite().all() and not b.isfinite().all()
+    ]
+    return _check("runs", "ok", faults, f"{len(after)} outputs, shapes as before, finite")
+
+
+def _check(name: str, status: Any, faults: list[str], detail: str) -> Check:
+    if not faults:
+        return Check(name, status, detail)
+    more = f"; and {len(faults) - 4} more" if len(faults) > 4 else ""
+    return Check(name, "failed", "; ".join(faults[:4]) + more)
