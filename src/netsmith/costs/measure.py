@@ -42,7 +42,7 @@ def measure(model: nn.Module, example_inputs: Any, *, latency: bool = False) -> 
             raise
         captured = capture(model, example_inputs, rules=None, fake=False)
     macs = sum(
-        call_macs(call.name, call.input_shapes, call.output_shapes[0], call.text)
+        call_macs(call.name, call.input_shapes, call.output_shapes[0], call.note)
         for call in captured.recorder.calls
         if call.output_shapes
     )
@@ -69,5 +69,5 @@ def predict(wiring: Wiring, sizes: Mapping[str, int]) -> Cost:
         if call.name in MACS and call.outputs:
             inputs = [tuple(layout_size(layout, sizes) for layout in dims) for dims in call.inputs]
             output = tuple(layout_size(layout, sizes) for layout in call.outputs[0])
-            macs += call_macs(call.name, inputs, output, call.text)
+            macs += call_macs(call.name, inputs, output, call.note)
     return Cost(params=params, macs=macs, bytes=size)

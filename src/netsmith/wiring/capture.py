@@ -210,15 +210,19 @@ def _follow_modules(twin: nn.Module, path: list[str], result: Capture) -> None:
 def transparent_functional() -> Iterator[None]:
     """``torch.nn.functional``'s Python wrappers run through, so that only C-level functions reach a function mode.
 
-    They arrive in canonical argument order; ``multi_head_attention_forward`` or ``normalize`` then need no rule.
+    They arrive in canonical argument order; ``multi_head_attention_forward`` or ``normalize`` then need no rule. The
+    fused fast path of ``nn.MultiheadAttention`` is off meanwhile: it hides its projections and its scale.
     """
+    fast = torch.backends.mha.get_fastpath_enabled()
     names = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
     before = {name: getattr(F, name) for name in names}
     try:
         for name in names:
             setattr(F, name, _never)
+        torch.backends.mha.set_fastpath_enabled(False)
         yield
     finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
         for name, function in before.items():
             setattr(F, name, function)
 

@@ -59,7 +59,7 @@ class Recorded:
     outputs: list[Dims]
     output_shapes: list[tuple[int, ...]]
     input_shapes: list[tuple[int, ...]]
-    text: str = ""  # first argument where it is a string: the equation of einsum
+    note: str = ""  # see ``_note``
 
 
 class Call:
@@ -192,8 +192,7 @@ class Recorder(TorchFunctionMode):
             if outs or name == "__setitem__":
                 shapes = [tuple(int(n) for n in t.shape) for t in outs]
                 given = [tuple(int(n) for n in t.shape) for t in tensors_in((args, kwargs))]
-                text = args[0] if args and isinstance(args[0], str) else ""
-                self.calls.append(Recorded(name, self.module(), [], [], [], shapes, given, text))
+                self.calls.append(Recorded(name, self.module(), [], [], [], shapes, given, _note(name, args, kwargs)))
             return out
         self._current = name
         token = spaces.location.set(self.where)
@@ -231,7 +230,7 @@ class Recorder(TorchFunctionMode):
                     dims,
                     [tuple(int(n) for n in t.shape) for t in outs],
                     [tuple(int(n) for n in t.shape) for t in given],
-                    args[0] if args and isinstance(args[0], str) else "",
+                    _note(name, args, kwargs),
                 )
             )
         return out
@@ -279,6 +278,15 @@ class Recorder(TorchFunctionMode):
         for tensor in call.tensors():
             call.freeze(self.dims(tensor), f"{call.name}: {why}")
         return [constants(tensor, f"{call.name}: {why}, in {place}") for tensor in call.outputs()]
+
+
+def _note(name: str, args: tuple, kwargs: dict) -> str:
+    """The one argument that later rooms need and shapes do not tell: einsum's equation, batch_norm's epsilon."""
+    if name == "einsum":
+        return str(args[0])
+    if name == "batch_norm":
+        return repr(float(args[7] if len(args) > 7 else kwargs.get("eps", 1e-5)))
+    return ""
 
 
 _WRITING_OPERATORS = ("__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__", "__idiv__", "__iand__", "__ior__")

@@ -143,7 +143,7 @@ class _Namer:
                 tuple(call.origins),
                 tuple(tuple(self.layout(d) for d in dims) for dims in call.inputs),
                 tuple(tuple(self.layout(d) for d in dims) for dims in call.outputs),
-                call.text,
+                call.note,
             )
             for call in recorder.calls
         )

@@ -94,7 +94,7 @@ class WiredCall:
         module: path of the module in which it ran, "" for the model itself.
         origins: where each tensor argument came from.
         inputs, outputs: layouts of each tensor argument and result.
-        text: the equation of an einsum.
+        note: the equation of an einsum, the epsilon of a batch normalization.
     """
 
     name: str
@@ -102,7 +102,7 @@ class WiredCall:
     origins: tuple[Origin, ...]
     inputs: tuple[tuple[Layout, ...], ...]
     outputs: tuple[tuple[Layout, ...], ...]
-    text: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)

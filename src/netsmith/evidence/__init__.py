@@ -1,0 +1,7 @@
+"""What data says: batches, forwards in step, second moments."""
+
+from .batches import calibration_batches, device_of, examples_in, inputs_of
+from .moments import Moments, ridge
+from .stepping import Forward, Stop
+
+__all__ = ["Forward", "Moments", "Stop", "calibration_batches", "device_of", "examples_in", "inputs_of", "ridge"]

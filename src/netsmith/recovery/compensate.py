@@ -1,0 +1,275 @@
+"""Repairs an edited network without training: every layer behind a removal is fitted again by least squares.
+
+The original and the edited network go through the calibration batches in step. At each linear layer or convolution
+whose input has changed, the weight is refitted by ridge regression so that, *given what now arrives*, the layer gives
+what the original's gave. A layer that ends a residual branch is fitted towards the original's sum of branch and
+shortcut, so it also corrects what the shortcut brings wrong. The ridge pulls towards the plain weights. A refit that
+does not help on held-out calibration rows is undone.
+
+Sources: layer-wise reconstruction as in He et al., ICCV 2017, arXiv:1707.06168, with the asymmetric targets of Frantar
+& Alistarh, NeurIPS 2022, arXiv:2208.11580; the residual target is this project's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..evidence import Forward, Moments, Stop, calibration_batches, device_of, ridge
+from ..plans import Plan
+from ..surgery import apply
+from ..wiring import Wiring, tensor_slots
+from ..wiring.capture import transparent_functional
+from ..wiring.recorder import tensors_in
+from .patches import CONVOLUTIONS, groups_of, input_rows, matrix_weight, output_rows, row_count, weight_matrix
+from .refits import Refit, find_refits
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """A repaired model and the plan that says which of its tensors were refitted.
+
+    Attributes:
+        model: the edited model with refitted weights.
+        plan: the plan, ``refitted`` filled in.
+        errors: layer -> (held-out squared error before, after), for every layer that was tried.
+    """
+
+    model: nn.Module
+    plan: Plan
+    errors: dict[str, tuple[float, float]]
+
+
+def compensate(
+    wiring: Wiring,
+    plan: Plan,
+    data: Iterable[Any],
+    *,
+    most_examples: int = 512,
+    most_rows: int = 40_000,
+    strength: float = 3e-3,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Repaired:
+    """Apply a plan and refit every layer behind the removals.
+
+    Args:
+        wiring: of the original model.
+        plan: a plan for it.
+        data: unlabelled calibration batches, each ``x`` or ``(x, y)``; labels are not looked at.
+        most_examples: examples used at most.
+        most_rows: rows (positions) sampled for each layer, over all batches.
+        strength: ridge penalty, as a share of the mean input variance.
+        seed: of the sampled positions.
+        progress: called with (layers done, layers in all, name of the layer).
+
+    Returns:
+        The repaired model and its plan. The caller's model is not changed.
+
+    Raises:
+        EvidenceError: empty data, values that are not finite, or a forward whose path depends on values.
+    """
+    model = apply(wiring.model, plan).eval()
+    refits = find_refits(wiring, plan)
+    if not refits:
+        return Repaired(model, plan, {})
+    batches = calibration_batches(data, most_examples=most_examples, device=device_of(wiring.model))
+    modes = [(module, module.training) for module in wiring.model.modules()]
+    pass_ = _Pass(wiring, plan, model, refits, batches, most_rows, strength, seed)
+    try:
+        wiring.model.eval()
+        with transparent_functional(), torch.no_grad():
+            pass_.run(progress)
+    finally:
+        pass_.end()
+        for module, training in modes:
+            module.training = training
+    return Repaired(model, plan.with_refitted(pass_.refitted), pass_.errors)
+
+
+class _Pass:
+    """The original's and the edited network's forwards of all batches, going in step."""
+
+    def __init__(
+        self,
+        wiring: Wiring,
+        plan: Plan,
+        model: nn.Module,
+        refits: Sequence[Refit],
+        batches: Sequence[Any],
+        most_rows: int,
+        strength: float,
+        seed: int,
+    ):
+        self.plan, self.refits, self.strength = plan, refits, strength
+        self.rows_per_batch = max(most_rows // len(batches), 1)
+        self.held_out = len(batches) - 1 if len(batches) > 3 else -1  # the last batch judges the refits
+        self.slots = {slot.name: slot.tensor for slot in tensor_slots(model)}
+        self.errors: dict[str, tuple[float, float]] = {}
+        self.refitted: set[str] = set()
+        self.generator = torch.Generator().manual_seed(seed)
+        calls = {i for r in refits for i in (r.call, *r.chain, r.target) if i >= 0}
+        stops = {i: wiring.calls[i].name for i in sorted(calls)}
+        ends = {i: stops[i] for r in refits for i in (r.target if r.target >= 0 else r.call,)}
+        self.order = list(stops)
+        self.originals = [Forward(wiring.model, x, ends) for x in batches]
+        self.edited = [Forward(model, x, stops) for x in batches]
+        self.by_end = {r.target if r.target >= 0 else r.call: r for r in refits}
+        self.by_call = {r.call: r for r in refits}
+
+    def end(self) -> None:
+        for forward in (*self.originals, *self.edited):
+            forward.abandon()
+
+    def run(self, progress: Progress | None) -> None:
+        answers: list[Any] = [None] * len(self.edited)
+        promised: list[Any] = [None] * len(self.edited)
+        memory: list[dict[int, tuple[Stop, Any]]] = [{} for _ in self.edited]
+        done = 0
+        for index in self.order:
+            stops = [_must(forward.resume(answer)) for forward, answer in zip(self.edited, answers, strict=True)]
+            refit = self.by_end.get(index)
+            if refit is None:
+                answers = [stop.run() for stop in stops]
+                for memo, stop, answer in zip(memory, stops, answers, strict=True):
+                    memo[index] = (stop, answer)
+                continue
+            originals = [_must(forward.resume(out)) for forward, out in zip(self.originals, promised, strict=True)]
+            promised = [stop.run() for stop in originals]
+            if refit.target >= 0 and refit.call not in memory[0]:
+                raise AssertionError(f"call {refit.call} was not seen before its target {refit.target}")
+            answers = self._refit(refit, stops, promised, memory)
+            for memo, stop, answer in zip(memory, stops, answers, strict=True):
+                memo[index] = (stop, answer)
+                for old in [i for i in memo if i not in self._still_needed(index)]:
+                    del memo[old]
+            done += 1
+            if progress:
+                progress(done, len(self.refits), refit.weight)
+
+    def _still_needed(self, index: int) -> set[int]:
+        """Calls whose arguments a later target will replay."""
+        return {i for r in self.refits if r.target > index for i in (r.call, *r.chain)}
+
+    def _refit(
+        self, refit: Refit, stops: list[Stop], promised: list[Any], memory: list[dict[int, tuple[Stop, Any]]]
+    ) -> list[Any]:
+        layer = [memo[refit.call][0] if refit.target >= 0 else stop for memo, stop in zip(memory, stops, strict=True)]
+        groups = groups_of(layer[0])
+        weight = self.slots[refit.weight]
+        matrix = weight_matrix(weight.detach(), refit.name, groups)
+        scale, shift = self._affine(refit, groups, matrix.shape[2])
+        train = Moments(groups, matrix.shape[1], matrix.shape[2], weight.device)
+        judge = Moments(groups, matrix.shape[1], matrix.shape[2], weight.device) if self.held_out >= 0 else train
+        for i, (stop, end, target) in enumerate(zip(layer, stops, promised, strict=True)):
+            wanted = self._kept(refit, target)
+            if refit.target >= 0:
+                branch = memory[i][refit.chain[-1] if refit.chain else refit.call][1]
+                wanted = wanted - _other_summand(end, branch)
+            count = row_count(wanted, refit.name)
+            rows = torch.randperm(count, generator=self.generator)[: self.rows_per_batch].to(weight.device)
+            x, t = input_rows(stop, rows), output_rows(wanted, refit.name, rows, groups)
+            (judge if i == self.held_out else train).add(x, (t - shift) / scale)
+        self._solve(refit, train, judge, matrix, scale, shift)
+        return [self._replay(refit, end, memo) for end, memo in zip(stops, memory, strict=True)]
+
+    def _kept(self, refit: Refit, target: torch.Tensor) -> torch.Tensor:
+        """The original's output, restricted to the units that the edited layer still makes."""
+        dim = 1 if refit.name == "addmm" else 0
+        positions = self.plan.kept(refit.weight).get(dim) if refit.weight in self.plan.layouts else None
+        if positions is None:
+            return target
+        channel = 1 if refit.name in CONVOLUTIONS else target.dim() - 1
+        return target.index_select(channel, torch.tensor(positions, device=target.device))
+
+    def _affine(self, refit: Refit, groups: int, outputs: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scale and shift (groups, outputs) from the layer's raw output to the point where the target is taken."""
+        device = self.slots[refit.weight].device
+        scale, shift = torch.ones(groups, outputs, device=device), torch.zeros(groups, outputs, device=device)
+        if refit.target >= 0 and refit.norm:
+            gain, bias, mean, var = (self.slots[name].detach().float() for name in refit.norm)
+            factor = gain / (var + refit.epsilon).sqrt()
+            scale, shift = factor.reshape(groups, outputs), (bias - mean * factor).reshape(groups, outputs)
+            tiny = scale.abs() < 1e-6
+            scale = torch.where(tiny, torch.ones_like(scale), scale)
+        return scale, shift
+
+    def _solve(
+        self, refit: Refit, train: Moments, judge: Moments, anchor: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor
+    ) -> None:
+        """Fit, judge, and write the weight, bias and normalization if the fit is better."""
+        old = anchor.double()
+        bias = self.slots[refit.bias].detach().double().reshape(scale.shape) if refit.bias else torch.zeros_like(shift).double()
+        free = bool(refit.norm or refit.bias)  # a constant can be added
+        covariance, cross = train.centred() if free else train.plain()
+        new = ridge(covariance, cross, old, self.strength)
+        means = train.t / train.rows - (new * (train.x / train.rows).unsqueeze(2)).sum(1)
+        offset = means if free else torch.zeros_like(means)
+        importance = scale.double().square()  # errors count as the target sees them
+        before = float((judge.errors(old, bias) * importance).sum())
+        after = float((judge.errors(new, offset) * importance).sum())
+        self.errors[refit.weight] = (before, after)
+        if not after < before:
+            return
+        self.slots[refit.weight].copy_(matrix_weight(new, self.slots[refit.weight], refit.name))
+        self.refitted.add(refit.weight)
+        if refit.bias:
+            self.slots[refit.bias].copy_(offset.reshape(-1).to(self.slots[refit.bias]))
+            self.refitted.add(refit.bias)
+        if refit.norm:
+            self._write_norm(refit, train, new, offset)
+
+    def _write_norm(self, refit: Refit, train: Moments, new: torch.Tensor, offset: torch.Tensor) -> None:
+        """Put the constant into the normalization and give it the true statistics of its new input.
+
+        Its function stays gain/σ · (z + constant − mean) + bias; only then is it parametrized by what it now sees, so
+        that recalibration or training later starts from the same function.
+        """
+        gain, bias, mean, var = (self.slots[name] for name in refit.norm)
+        factor = gain.double() / (var.double() + refit.epsilon).sqrt()
+        covariance, _ = train.centred()
+        own, extra = (offset, torch.zeros_like(offset)) if refit.bias else (torch.zeros_like(offset), offset)
+        raw_mean = ((new * (train.x / train.rows).unsqueeze(2)).sum(1) + own).reshape(-1)
+        raw_var = (new * (covariance @ new)).sum(1).reshape(-1).clamp_min(1e-10)
+        constant = bias.double() + factor * (extra.reshape(-1) - mean.double())
+        bias.copy_((constant + factor * raw_mean).to(bias))
+        gain.copy_((factor * (raw_var + refit.epsilon).sqrt()).to(gain))
+        mean.copy_(raw_mean.to(mean))
+        var.copy_(raw_var.to(var))
+        self.refitted |= set(refit.norm)
+
+    def _replay(self, refit: Refit, end: Stop, memo: dict[int, tuple[Stop, Any]]) -> Any:
+        """Run the layer, and the calls up to its target, again with the new weights."""
+        if refit.target < 0:
+            return end.run()
+        layer, value = memo[refit.call]
+        new = layer.run()
+        for index in refit.chain:
+            step, before = memo[index]
+            new, value = _with(step, value, new).run(), before
+        out = _with(end, value, new).run()
+        if end.name.endswith("_") and not end.name.startswith("__"):  # add_: the caller may not look at the result
+            end.args[0].copy_(out)
+            return end.args[0]
+        return out
+
+
+def _must(stop: Stop | None) -> Stop:
+    if stop is None:
+        raise AssertionError("a forward ended before the calls that its wiring lists")
+    return stop
+
+
+def _with(stop: Stop, old: torch.Tensor, new: torch.Tensor) -> Stop:
+    args = tuple(new if a is old else a for a in stop.args)
+    return Stop(stop.index, stop.name, stop.func, args, {k: new if v is old else v for k, v in stop.kwargs.items()})
+
+
+def _other_summand(end: Stop, branch: torch.Tensor) -> torch.Tensor:
+    return next(t for t in tensors_in((end.args, end.kwargs)) if t is not branch)

@@ -1,0 +1,90 @@
+"""What a linear or convolution call multiplies its weight with, as rows."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from ..evidence import Stop
+
+CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
+REFITTABLE = ("linear", "addmm", *CONVOLUTIONS)
+
+
+def _argument(stop: Stop, position: int, name: str, default: object = None) -> object:
+    return stop.args[position] if position < len(stop.args) else stop.kwargs.get(name, default)
+
+
+def groups_of(stop: Stop) -> int:
+    return int(_argument(stop, 6, "groups", 1)) if stop.name in CONVOLUTIONS else 1  # type: ignore[call-overload]
+
+
+def row_count(output: torch.Tensor, name: str) -> int:
+    """How many rows a call's output has: positions of all examples."""
+    channels = output.shape[1] if name in CONVOLUTIONS else output.shape[-1]
+    return output.numel() // max(int(channels), 1)
+
+
+def output_rows(output: torch.Tensor, name: str, rows: torch.Tensor, groups: int) -> torch.Tensor:
+    """(rows, groups, outputs per group) of an output, at the chosen positions."""
+    channels_last = output.movedim(1, -1) if name in CONVOLUTIONS else output
+    flat = channels_last.reshape(-1, channels_last.shape[-1])[rows]
+    return flat.reshape(len(rows), groups, -1)
+
+
+def input_rows(stop: Stop, rows: torch.Tensor) -> torch.Tensor:
+    """(rows, groups, inputs per group): what the weight of each chosen output position is multiplied with.
+
+    For a convolution the inputs are the unfolded patch, channel-major, as in ``weight.flatten(1)``.
+    """
+    if stop.name == "linear":
+        x = stop.args[0] if stop.args else stop.kwargs["input"]
+        return x.reshape(-1, x.shape[-1])[rows].unsqueeze(1)
+    if stop.name == "addmm":
+        x = _argument(stop, 1, "mat1")
+        assert isinstance(x, torch.Tensor)
+        return x[rows].unsqueeze(1)
+    return _patches(stop, rows)
+
+
+def _patches(stop: Stop, rows: torch.Tensor) -> torch.Tensor:
+    x, weight = stop.args[0], _argument(stop, 1, "weight")
+    assert isinstance(weight, torch.Tensor)
+    kernel = weight.shape[2:]
+    rank = len(kernel)
+    stride, dilation = _each(_argument(stop, 3, "stride", 1), rank), _each(_argument(stop, 5, "dilation", 1), rank)
+    padding = _argument(stop, 4, "padding", 0)
+    spans = [(k - 1) * d for k, d in zip(kernel, dilation, strict=True)]
+    if padding == "same":
+        sides = [(span // 2, span - span // 2) for span in spans]
+    else:
+        sides = [(p, p) for p in (_each(padding, rank) if padding != "valid" else [0] * rank)]
+    x = F.pad(x, [amount for side in reversed(sides) for amount in side])
+    for i, (span, step, spread) in enumerate(zip(spans, stride, dilation, strict=True)):
+        x = x.unfold(2 + i, span + 1, step)[..., ::spread]
+    # (examples, channels, *positions, *kernel) is a view; only the chosen positions are copied
+    positions = x.shape[2 : 2 + rank]
+    index = torch.unravel_index(rows, (x.shape[0], *positions))
+    chosen = x.movedim(1, 1 + rank)[index]  # (rows, channels, *kernel)
+    return chosen.reshape(len(rows), groups_of(stop), -1)
+
+
+def _each(value: object, rank: int) -> list[int]:
+    if isinstance(value, (tuple, list)):
+        return [int(v) for v in value] * (rank if len(value) == 1 else 1)
+    return [int(value)] * rank  # type: ignore[call-overload]
+
+
+def weight_matrix(weight: torch.Tensor, name: str, groups: int) -> torch.Tensor:
+    """The weight as (groups, inputs per group, outputs per group)."""
+    if name == "addmm":
+        return weight.unsqueeze(0)
+    flat = weight.flatten(1)  # (outputs, inputs per group)
+    return flat.reshape(groups, -1, flat.shape[1]).transpose(1, 2)
+
+
+def matrix_weight(matrix: torch.Tensor, like: torch.Tensor, name: str) -> torch.Tensor:
+    """The inverse of ``weight_matrix``: a tensor shaped and typed as ``like``."""
+    if name == "addmm":
+        return matrix[0].to(like)
+    return matrix.transpose(1, 2).reshape(like.shape).to(like)

@@ -1,0 +1,136 @@
+"""Which layers of an edited model can be refitted, and towards what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..plans import Plan
+from ..wiring import Wiring
+from ..wiring.layouts import axis_names
+from .patches import REFITTABLE
+
+_ADDITIONS = ("add", "add_", "__add__", "__iadd__", "__radd__")
+_PASSING = ("dropout", "dropout_", "feature_dropout", "contiguous")  # identities in eval mode
+
+
+@dataclass(frozen=True)
+class Refit:
+    """One call of a linear layer or convolution whose weight is to be fitted again.
+
+    Attributes:
+        call: its index in ``Wiring.calls``.
+        name: canonical function name.
+        weight, bias: slot names; bias "" where the layer has none.
+        norm: (weight, bias, running_mean, running_var) of a batch normalization right behind it, or ().
+        epsilon: of that normalization.
+        chain: calls between it and ``target``, in order; each is affine in its output, channel by channel.
+        target: the residual addition whose result is to be reproduced; -1: the layer's own output.
+    """
+
+    call: int
+    name: str
+    weight: str
+    bias: str
+    norm: tuple[str, ...]
+    epsilon: float
+    chain: tuple[int, ...]
+    target: int
+
+
+def find_refits(wiring: Wiring, plan: Plan) -> tuple[Refit, ...]:
+    """Layers whose input changes under the plan, in the order in which forward runs them.
+
+    A layer is left alone when its weight is used twice or tied, or comes from another call (a parametrization).
+    """
+    used = Counter(o.name for call in wiring.calls for o in call.origins if o.kind == "slot")
+    tied = set(wiring.aliases.values())
+    users = _users(wiring)
+    touched = _touched(wiring, plan)
+    refits = []
+    for index, call in enumerate(wiring.calls):
+        if call.name not in REFITTABLE or index not in touched:
+            continue
+        at = 2 if call.name == "addmm" else 1
+        weight = call.origins[at]
+        bias = call.origins[0 if call.name == "addmm" else 2] if len(call.origins) > 2 else None
+        if weight.kind != "slot" or used[weight.name] > 1 or weight.name in tied:
+            continue
+        bias_name = bias.name if bias is not None and bias.kind == "slot" and used[bias.name] == 1 else ""
+        norm = _norm_behind(wiring, index, users, used)
+        epsilon = float(wiring.calls[users[index][0]].note) if norm else 0.0
+        chain, target = _towards_addition(wiring, index, users)
+        if any(wiring.calls[i].name == "batch_norm" for i in chain) and not norm:
+            chain, target = (), -1  # a normalization that others share cannot take the constant
+        refits.append(Refit(index, call.name, weight.name, bias_name, norm, epsilon, chain, target))
+    return tuple(refits)
+
+
+def _users(wiring: Wiring) -> Mapping[int, list[int]]:
+    """Call -> calls that take its (first) result, each as often as it does; -1 stands for the model's output."""
+    users: dict[int, list[int]] = {}
+    for index, call in enumerate(wiring.calls):
+        for origin in call.origins:
+            if origin.kind == "call":
+                users.setdefault(origin.call, []).append(index)
+    for origin in wiring.output_origins:
+        if origin.kind == "call":
+            users.setdefault(origin.call, []).append(-1)
+    return users
+
+
+def _touched(wiring: Wiring, plan: Plan) -> set[int]:
+    """Calls whose result differs from the original's: they read removed units, or something that does."""
+    resized = {edit.axis for edit in plan.edits}
+    touched: set[int] = set()
+    for index, call in enumerate(wiring.calls):
+        consumed = call.inputs[0] if call.inputs else ()
+        entering = {name for layout in consumed for name in axis_names(layout)} & resized
+        if entering or any(o.kind == "call" and o.call in touched for o in call.origins):
+            touched.add(index)
+    return touched
+
+
+def _norm_behind(wiring: Wiring, index: int, users: Mapping[int, list[int]], used: Counter) -> tuple[str, ...]:
+    """Slot names of a batch normalization that alone reads the call's result, and is used once."""
+    behind = users.get(index, [])
+    if len(behind) != 1 or behind[0] < 0:
+        return ()
+    call = wiring.calls[behind[0]]
+    names = tuple(o.name for o in call.origins[1:] if o.kind == "slot")
+    good = call.name == "batch_norm" and len(call.origins) == 5 and call.origins[0].call == index
+    return names if good and len(names) == 4 and all(used[n] == 1 for n in names) else ()
+
+
+def _towards_addition(wiring: Wiring, index: int, users: Mapping[int, list[int]]) -> tuple[tuple[int, ...], int]:
+    """Follow the call's result through affine per-channel calls to a residual addition.
+
+    The other summand must be there before this layer runs: then its error is known and is corrected too.
+    """
+    chain: list[int] = []
+    current = index
+    while True:
+        behind = users.get(current, [])
+        if len(behind) != 1 or behind[0] < 0:
+            return (), -1
+        step = wiring.calls[behind[0]]
+        tensors = [o for o in step.origins if o.kind == "call" and o.call == current]
+        if len(tensors) != 1:
+            return (), -1
+        if step.name in _ADDITIONS and len(step.origins) == 2:
+            other = next(o for o in step.origins if o is not tensors[0])
+            ready = other.kind == "input" or (other.kind == "call" and other.call < index)
+            same = step.inputs[0] == step.inputs[1]
+            return (tuple(chain), behind[0]) if ready and same else ((), -1)
+        if not _is_affine(step.name, step.origins, current):
+            return (), -1
+        chain.append(behind[0])
+        current = behind[0]
+
+
+def _is_affine(name: str, origins: tuple, current: int) -> bool:
+    first = origins[0].kind == "call" and origins[0].call == current
+    if name == "batch_norm":
+        return first and len(origins) == 5 and all(o.kind == "slot" for o in origins[1:])
+    return name in _PASSING and first
