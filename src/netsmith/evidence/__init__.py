@@ -1,7 +1,20 @@
 """What data says: batches, forwards in step, second moments."""
 
 from .batches import calibration_batches, device_of, examples_in, inputs_of
+from .divergence import divergence, first_output, mean_divergence
 from .moments import Moments, ridge
 from .stepping import Forward, Stop
 
-__all__ = ["Forward", "Moments", "Stop", "calibration_batches", "device_of", "examples_in", "inputs_of", "ridge"]
+__all__ = [
+    "Forward",
+    "Moments",
+    "Stop",
+    "calibration_batches",
+    "device_of",
+    "divergence",
+    "examples_in",
+    "first_output",
+    "inputs_of",
+    "mean_divergence",
+    "ridge",
+]

@@ -1,7 +1,9 @@
 """Brings an edited network back: closed-form repair, recalibration, training."""
 
-from .compensate import Repaired, compensate
+from .compensate import compensate
 from .distil import distil
 from .finetune import finetune
+from .recalibrate import recalibrate
+from .repaired import Repaired
 
-__all__ = ["Repaired", "compensate", "distil", "finetune"]
+__all__ = ["Repaired", "compensate", "distil", "finetune", "recalibrate"]

@@ -13,7 +13,6 @@ Sources: layer-wise reconstruction as in He et al., ICCV 2017, arXiv:1707.06168,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -27,23 +26,9 @@ from ..wiring.capture import transparent_functional
 from ..wiring.recorder import tensors_in
 from .patches import CONVOLUTIONS, groups_of, input_rows, matrix_weight, output_rows, row_count, weight_matrix
 from .refits import Refit, find_refits
+from .repaired import Repaired
 
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class Repaired:
-    """A repaired model and the plan that says which of its tensors were refitted.
-
-    Attributes:
-        model: the edited model with refitted weights.
-        plan: the plan, ``refitted`` filled in.
-        errors: layer -> (held-out squared error before, after), for every layer that was tried.
-    """
-
-    model: nn.Module
-    plan: Plan
-    errors: dict[str, tuple[float, float]]
 
 
 def compensate(

@@ -1,0 +1,44 @@
+"""How far a changed network's outputs are from the original's, without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..wiring import call_model
+from ..wiring.recorder import tensors_in
+
+
+def divergence(reference: torch.Tensor, changed: torch.Tensor) -> torch.Tensor:
+    """Mean KL(reference ‖ changed) in nats for class scores, relative squared error for anything else.
+
+    Args:
+        reference, changed: outputs of one shape. (..., classes) with 2 or 3 dimensions and at least 2 classes count as
+            unnormalized class scores.
+
+    Returns:
+        A scalar ≥ 0.
+    """
+    reference, changed = reference.float(), changed.float()
+    if reference.dim() in (2, 3) and reference.shape[-1] > 1:
+        p, q = reference.log_softmax(-1), changed.log_softmax(-1)
+        return (p.exp() * (p - q)).sum(-1).mean()
+    return (reference - changed).square().mean() / reference.square().mean().clamp_min(1e-12)
+
+
+def first_output(out: Any) -> torch.Tensor:
+    """The first floating-point tensor of a model's output."""
+    return next(t for t in tensors_in(out) if t.is_floating_point())
+
+
+def mean_divergence(model: nn.Module, batches: Sequence[Any], references: Sequence[torch.Tensor]) -> float:
+    """Mean of ``divergence`` over batches; the model is run as it is, without gradients."""
+    with torch.no_grad():
+        each = [
+            float(divergence(reference, first_output(call_model(model, inputs))))
+            for inputs, reference in zip(batches, references, strict=True)
+        ]
+    return sum(each) / len(each)

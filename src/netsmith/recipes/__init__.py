@@ -1,0 +1,6 @@
+"""Whole jobs, made of the other rooms."""
+
+from .result import Result, Step
+from .shrink import shrink
+
+__all__ = ["Result", "Step", "shrink"]

@@ -1,0 +1,135 @@
+"""The one call for people in a hurry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..checks import verify
+from ..costs import latencies, measure
+from ..errors import EvidenceError, InputError, ModelError
+from ..plans import Budget, plan_removal
+from ..recovery import compensate, distil, recalibrate
+from ..scores import Score, magnitude
+from ..surgery import apply
+from ..wiring import tensor_slots, trace
+from .result import Result, Step
+
+Evaluate = Callable[[nn.Module], float | Mapping[str, float]]
+Heal = int | Callable[[nn.Module, nn.Module], nn.Module]
+Progress = Callable[[str, int, int], None]
+
+
+def shrink(
+    model: nn.Module,
+    example_inputs: Any,
+    *,
+    budget: Budget,
+    data: Iterable[Any] | None = None,
+    evaluate: Evaluate | None = None,
+    heal: Heal | None = None,
+    seed: int = 0,
+    score: Score = magnitude,
+    round_to: int | None = None,
+    ignore: Iterable[str] = (),
+    progress: Progress | None = None,
+) -> Result:
+    """Make a trained network smaller until it fits a budget, and repair it.
+
+    Plans by magnitude, removes, and with ``data`` repairs in closed form: every layer behind a removal is refitted, and
+    batch statistics are recomputed where that helps. No gradient step is made unless ``heal`` asks for it.
+
+    Args:
+        model: any module; not changed.
+        example_inputs: one call's inputs: a tensor, a tuple of positional or a dict of keyword arguments.
+        budget: what the result may cost.
+        data: unlabelled calibration batches, each ``x`` or ``(x, y)``; can be gone through several times.
+        evaluate: called with a model in eval mode after every step; a score (higher is better) or several by name.
+        heal: epochs of distillation from the original on ``data``, or your own ``(edited, original) -> trained``.
+        seed: of everything drawn at random.
+        score, round_to, ignore: as in ``plan_removal``.
+        progress: called with (what is being done, done, in all).
+
+    Returns:
+        The model, the plan, the verdict of ``verify``, and cost and scores after each step.
+
+    Raises:
+        InputError, CaptureError, ModelError, BudgetError, EvidenceError, UnknownNameError: see their messages.
+
+    Example:
+        >>> result = netsmith.shrink(model, x, budget=netsmith.Budget(macs=0.5), data=batches)  # doctest: +SKIP
+    """
+    _check(model, budget, data, heal)
+    tell = progress or (lambda what, done, total: None)
+    tell("trace", 0, 1)
+    wiring = trace(model, example_inputs)
+    tell("plan", 0, 1)
+    plan = plan_removal(wiring, budget=budget, score=score, round_to=round_to, ignore=ignore)
+    models = {"original": model, "prune": apply(model, plan).eval()}
+    if data is not None:
+        repaired = compensate(wiring, plan, data, seed=seed, progress=lambda done, total, _: tell("repair", done, total))
+        tell("recalibrate", 0, 1)
+        repaired = recalibrate(model, repaired.model, repaired.plan, data)
+        plan, models["repair"] = repaired.plan, repaired.model
+    if heal is not None:
+        tell("heal", 0, 1)
+        last = list(models.values())[-1]
+        models["heal"] = _healed(last, model, data, heal, seed, tell).eval()
+        plan = plan.with_refitted(slot.name for slot in tensor_slots(models["heal"]))
+    tell("verify", 0, 1)
+    final = list(models.values())[-1]
+    verdict = verify(model, final, plan, example_inputs)
+    tell("measure", 0, 1)
+    times = latencies(list(models.values()), example_inputs)
+    steps = tuple(
+        Step(name, replace(measure(each, example_inputs), latency_ms=time), _scores(evaluate, each))
+        for (name, each), time in zip(models.items(), times, strict=True)
+    )
+    return Result(final, plan, verdict, steps)
+
+
+def _check(model: Any, budget: Any, data: Any, heal: Any) -> None:
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model is a {type(model).__name__}; give a torch.nn.Module")
+    if not isinstance(budget, Budget):
+        raise InputError(f"budget is a {type(budget).__name__}; give e.g. netsmith.Budget(macs=0.5)")
+    bad = [n for n, p in model.named_parameters() if p.is_floating_point() and not p.is_meta and not p.isfinite().all()]
+    if bad:
+        raise ModelError(f"weights are not finite (NaN or infinity): {', '.join(bad[:8])}. Load a sound checkpoint.")
+    if isinstance(heal, int) and (isinstance(heal, bool) or heal < 1):
+        raise InputError(f"heal={heal!r}: give a number of epochs ≥ 1, a function (edited, original) -> trained, or None")
+    if heal is not None and not isinstance(heal, int) and not callable(heal):
+        raise InputError(f"heal is a {type(heal).__name__}; give a number of epochs or a function (edited, original) -> trained")
+    if isinstance(heal, int) and data is None:
+        raise EvidenceError(f"heal={heal} distils on data, and none was given; pass data=batches")
+    if data is not None and iter(data) is data:
+        raise InputError("data is an iterator that can be gone through once; give a list of batches or a DataLoader")
+
+
+def _healed(
+    edited: nn.Module, original: nn.Module, data: Iterable[Any] | None, heal: Heal, seed: int, tell: Progress
+) -> nn.Module:
+    if isinstance(heal, int):
+        assert data is not None  # _check saw to it
+        return distil(edited, original, data, epochs=heal, seed=seed, progress=lambda i, n, _: tell("heal", i, n))
+    trained = heal(edited, original)
+    if not isinstance(trained, nn.Module):
+        raise InputError(f"heal returned a {type(trained).__name__}; it must return the trained module")
+    return trained
+
+
+def _scores(evaluate: Evaluate | None, model: nn.Module) -> dict[str, float]:
+    if evaluate is None:
+        return {}
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        with torch.no_grad():
+            value = evaluate(model.eval())
+    finally:
+        for module, training in modes:
+            module.training = training
+    return {k: float(v) for k, v in value.items()} if isinstance(value, Mapping) else {"score": float(value)}
