@@ -51,4 +51,7 @@ class MissingExtraError(NetsmithError):
 
 def missing_extra(package: str, extra: str, what: str) -> MissingExtraError:
     """The error for an absent optional dependency: ``raise missing_extra("timm", "vision", "timm: models")``."""
-    return MissingExtraError(f'{what} needs the package {package!r}, which is not installed.\nInstall it with:  pip install "netsmith[{extra}]"')
+    return MissingExtraError(
+        f"{what} needs the package {package!r}, which is not installed.\n"
+        f'Install it with:  pip install "netsmith[{extra}]"'
+    )

@@ -2,8 +2,8 @@
 
 A layer normalization divides by statistics of all its units, so a network with units removed is not the original with
 those units at zero, however right the surgery. With every such statistic replaced by a stand-in that ignores zeros
-(a mean by a sum, a normalization by one with a fixed count) both must agree again. That is how surgery behind normalizations
-is proved exactly.
+(a mean by a sum, a normalization by one with a fixed count) both must agree again. That is how surgery behind
+normalizations is proved exactly.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ _UNITS = 64  # what sums over units are divided by, whatever the width: keeps va
 _SCALE = 0.125  # of attention scores, where the default would follow the head width
 
 
-def _affine(x: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None, channels_first: bool) -> torch.Tensor:
+def _affine(
+    x: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None, channels_first: bool
+) -> torch.Tensor:
     for tensor, combine in ((weight, torch.mul), (bias, torch.add)):
         if tensor is not None:
             shape = [1, -1, *[1] * (x.dim() - 2)] if channels_first else list(tensor.shape)
@@ -60,6 +62,16 @@ def _std(x: Any, dim: Any = None, *args: Any, keepdim: bool = False, **kwargs: A
     return _var(x, dim, keepdim=keepdim).sqrt()
 
 
+def _softmax(x: Any, dim: Any = None, *args: Any, **kwargs: Any) -> Any:
+    # tanh keeps zeros at zero and masks of -inf finite
+    return x if dim is None else _unit_norm(torch.tanh(x), (dim,))
+
+
+def _weight_norm(v: Any, g: Any, dim: int = 0) -> Any:
+    others = tuple(i for i in range(v.dim()) if i != dim % v.dim())
+    return g * _unit_norm(v, others)  # finite where a whole unit is zero
+
+
 def _attention(*args: Any, **kwargs: Any) -> Any:
     if kwargs.get("scale") is None:
         kwargs["scale"] = _SCALE
@@ -73,6 +85,9 @@ STAND_INS: dict[str, Callable[..., Any]] = {
     "mean": _mean,
     "var": _var,
     "std": _std,
+    "softmax": _softmax,
+    "log_softmax": _softmax,
+    "_weight_norm": _weight_norm,
     "scaled_dot_product_attention": _attention,
 }
 

@@ -8,7 +8,7 @@ counter says two flops).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
+from math import isqrt, prod
 
 Shape = tuple[int, ...]
 
@@ -44,6 +44,26 @@ def _einsum(inputs: Sequence[Shape], output: Shape, text: str) -> int:
     return prod(letters.values())
 
 
+def _contraction(inputs: Sequence[Shape], output: Shape, text: str) -> int:
+    """Any product of two tensors: what is in both and not in the output is summed over."""
+    summed_squared = prod(inputs[0]) * prod(inputs[1]) // max(prod(output), 1)
+    return prod(output) * isqrt(summed_squared)
+
+
+def _added_batches(inputs: Sequence[Shape], output: Shape, text: str) -> int:
+    return prod(inputs[1]) * inputs[2][-1]
+
+
+def _bilinear(inputs: Sequence[Shape], output: Shape, text: str) -> int:
+    return prod(output) * (prod(inputs[2][1:]) + inputs[2][2])
+
+
+def _cell(inputs: Sequence[Shape], output: Shape, text: str) -> int:
+    """One step of a recurrent layer: the matrices are the two that follow the input and the states."""
+    matrices = [shape for shape in inputs if len(shape) == 2][-2:]
+    return inputs[0][0] * sum(prod(shape) for shape in matrices)
+
+
 def _recurrent(inputs: Sequence[Shape], output: Shape, text: str) -> int:
     return prod(inputs[0][:-1]) * sum(prod(shape) for shape in inputs[1:] if len(shape) == 2)
 
@@ -52,8 +72,10 @@ MACS: dict[str, Callable[[Sequence[Shape], Shape, str], int]] = {"linear": _line
 MACS |= {f"conv{n}d": _convolution for n in (1, 2, 3)}
 MACS |= {f"conv_transpose{n}d": _transposed_convolution for n in (1, 2, 3)}
 MACS |= {name: _linear for name in ("matmul", "__matmul__", "bmm", "mm", "mv", "dot")}
-MACS |= {name: _added_matmul for name in ("addmm", "baddbmm")}
+MACS |= {name: _added_matmul for name in ("addmm", "baddbmm", "addmv")}
 MACS |= {name: _recurrent for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")}
+MACS |= {name: _cell for name in ("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")}
+MACS |= {"tensordot": _contraction, "inner": _contraction, "addbmm": _added_batches, "bilinear": _bilinear}
 MACS["scaled_dot_product_attention"] = _attention
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from ..errors import CaptureError
+from ..errors import CaptureError, InputError
 from ..wiring import Wiring, tensor_slots
 from ..wiring.capture import capture
 from ..wiring.layouts import layout_size
@@ -35,6 +35,8 @@ def measure(model: nn.Module, example_inputs: Any, *, latency: bool = False) -> 
         >>> netsmith.measure(model, x).macs  # doctest: +SKIP
         1814073344
     """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model is a {type(model).__name__}; give a torch.nn.Module")
     try:
         captured = capture(model, example_inputs, rules=None)
     except CaptureError:

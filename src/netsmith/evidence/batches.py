@@ -53,10 +53,16 @@ def _limited(data: Iterable[Any], most_examples: int, device: torch.device | Non
         for tensor in tensors:
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise EvidenceError(f"batch {number} of data holds NaN or infinity; clean the data")
-        if not examples_in(inputs):
+        count, room = examples_in(inputs), most_examples - seen
+        if not count:
             continue
-        yield map_tensors(inputs, lambda t: t.to(device) if device is not None else t)
-        seen += examples_in(inputs)
+
+        def part(tensor: torch.Tensor) -> torch.Tensor:
+            whole = tensor.dim() == 0 or tensor.shape[0] != count or count <= room  # noqa: B023
+            return (tensor if whole else tensor[:room]).to(device)  # noqa: B023
+
+        yield map_tensors(inputs, part)
+        seen += count
         if seen >= most_examples:
             return
 

@@ -17,8 +17,9 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from ..errors import EvidenceError
+from ..errors import EvidenceError, NetsmithError
 from ..wiring import call_model
+from ..wiring.inputs import describe
 from ..wiring.recorder import function_name, tensors_in
 
 
@@ -71,7 +72,7 @@ class Forward:
         """Go on, the stopped call having returned ``answer``; None when forward has ended (see ``output``).
 
         Raises:
-            Whatever forward raises.
+            EvidenceError: forward raises on this batch, or goes another way than with the example inputs.
         """
         self._answer, self._stop = answer, None
         if self._started:
@@ -98,6 +99,14 @@ class Forward:
                 self.output = call_model(self._model, self._inputs)
         except _Abandoned:
             pass
+        except NetsmithError as error:
+            self._error = error
+        except Exception as error:
+            self._error = EvidenceError(
+                f"forward raises on a batch of the data ({describe(self._inputs)}): {type(error).__name__}: "
+                f"{str(error)[:300]}\nGive batches like the example inputs, each x or (x, y)."
+            )
+            self._error.__cause__ = error
         except BaseException as error:
             self._error = error
         finally:

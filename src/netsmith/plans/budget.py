@@ -24,7 +24,7 @@ class Budget:
         BudgetError: nothing is limited, or a limit is not a positive number or share.
 
     Example:
-        >>> Budget(macs=0.5).limits(original=Cost(params=10, macs=1000, bytes=40))   # doctest: +SKIP
+        >>> Budget(macs=0.5).limits(original=Cost(params=10, macs=1000, bytes=40))  # doctest: +SKIP
         {'macs': 500.0}
     """
 
@@ -36,7 +36,9 @@ class Budget:
     def __post_init__(self) -> None:
         given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
         if not given:
-            raise BudgetError("the budget limits nothing; give one of macs, params, bytes, latency_ms, e.g. Budget(macs=0.5)")
+            raise BudgetError(
+                "the budget limits nothing; give one of macs, params, bytes, latency_ms, e.g. Budget(macs=0.5)"
+            )
         for name, value in given.items():
             _share_or_number(name, value)
 
@@ -55,7 +57,9 @@ class Budget:
             if share:
                 whole = getattr(original, f.name)
                 if whole is None:
-                    raise BudgetError(f"{f.name} is a share of the original's, which was not measured; give an absolute number")
+                    raise BudgetError(
+                        f"{f.name} is a share of the original's, which was not measured; give an absolute number"
+                    )
                 number *= whole
             result[f.name] = number
         return result
@@ -63,11 +67,15 @@ class Budget:
 
 def _share_or_number(name: str, value: float | str) -> tuple[bool, float]:
     """(is a share, value)."""
+    if isinstance(value, bool):
+        raise BudgetError(f"{name}={value!r} is no number; write {name}=0.5, {name}='50%' or an absolute number")
     share = isinstance(value, str) and value.strip().endswith("%")
     try:
         number = float(value.strip().removesuffix("%")) / 100 if isinstance(value, str) and share else float(value)
     except (TypeError, ValueError):
-        raise BudgetError(f"{name}={value!r} is no number; write {name}=0.5, {name}='50%' or an absolute number") from None
+        raise BudgetError(
+            f"{name}={value!r} is no number; write {name}=0.5, {name}='50%' or an absolute number"
+        ) from None
     if not math.isfinite(number) or number <= 0:
         raise BudgetError(f"{name}={value!r} must be positive; a float ≤ 1 or '50%' is a share of the original")
     is_float = isinstance(value, float) or (isinstance(value, str) and not value.strip().isdigit())

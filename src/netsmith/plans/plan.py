@@ -40,9 +40,13 @@ class Plan:
         for edit in self.edits:
             units = edit.keep
             if not units or list(units) != sorted(set(units)) or units[0] < 0 or units[-1] >= edit.size:
-                raise PlanError(f"edit of {edit.axis!r}: keep must be ascending units in 0..{edit.size - 1}, and not empty")
+                raise PlanError(
+                    f"edit of {edit.axis!r}: keep must be ascending units in 0..{edit.size - 1}, and not empty"
+                )
             if self.sizes.get(edit.axis) != edit.size:
-                raise PlanError(f"edit of {edit.axis!r}: size {edit.size} disagrees with the plan's {self.sizes.get(edit.axis)}")
+                raise PlanError(
+                    f"edit of {edit.axis!r}: size {edit.size} disagrees with the plan's {self.sizes.get(edit.axis)}"
+                )
         if len({e.axis for e in self.edits}) != len(self.edits):
             raise PlanError("two edits change the same axis; make one edit of them")
         for tensor, layouts in self.layouts.items():

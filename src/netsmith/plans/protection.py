@@ -26,6 +26,7 @@ def protected_axes(wiring: Wiring, ignore: Iterable[str]) -> set[str]:
     for pattern in patterns:
         matched = {path for path in modules if path and fnmatchcase(path, pattern)}
         tensors = {n for n in wiring.layouts if fnmatchcase(n, pattern) or any(n.startswith(f"{m}.") for m in matched)}
+        tensors |= {first for alias, first in wiring.aliases.items() if fnmatchcase(alias, pattern)}
         named = {axis.name for axis in wiring.axes if fnmatchcase(axis.name, pattern)}
         if not matched and not tensors and not named:
             raise UnknownNameError(

@@ -50,12 +50,7 @@ def plan_removal(
     Example:
         >>> plan = netsmith.plan_removal(wiring, budget=netsmith.Budget(macs=0.5))  # doctest: +SKIP
     """
-    if (keep is None) == (budget is None):
-        raise InputError("give one of keep (e.g. keep=0.5) and budget (e.g. budget=Budget(macs=0.5))")
-    if keep is not None and not 0 < keep <= 1:
-        raise InputError(f"keep={keep!r} must be in (0, 1]: the share of every axis that stays")
-    if round_to is not None and (not isinstance(round_to, int) or round_to < 1):
-        raise InputError(f"round_to={round_to!r} must be an int ≥ 1")
+    _check(wiring, keep, budget, score, round_to)
     names = changeable_axes(wiring, protected_axes(wiring, ignore))
     scores = {name: scored(wiring, wiring.axis[name], score) for name in names}
 
@@ -82,6 +77,21 @@ def plan_removal(
     return plan_for(wiring, sizing, chosen)
 
 
+def _check(wiring: object, keep: object, budget: object, score: object, round_to: object) -> None:
+    if not isinstance(wiring, Wiring):
+        raise InputError(f"wiring is a {type(wiring).__name__}; give what trace(model, example_inputs) returns")
+    if (keep is None) == (budget is None):
+        raise InputError("give one of keep (e.g. keep=0.5) and budget (e.g. budget=Budget(macs=0.5))")
+    if keep is not None and not (isinstance(keep, (int, float)) and 0 < keep <= 1):
+        raise InputError(f"keep={keep!r} must be a number in (0, 1]: the share of every axis that stays")
+    if budget is not None and not isinstance(budget, Budget):
+        raise InputError(f"budget is a {type(budget).__name__}; give e.g. netsmith.Budget(macs=0.5)")
+    if not callable(score):
+        raise InputError(f"score={score!r} is not callable; a score is a function (axis, weights) -> (axis.size,)")
+    if round_to is not None and (not isinstance(round_to, int) or round_to < 1):
+        raise InputError(f"round_to={round_to!r} must be an int ≥ 1")
+
+
 def _largest_that_fits(wiring: Wiring, budget: Budget, targets: Callable[..., dict[str, int]]) -> Sizing:
     """Bisect the share of units; axes that turn out not to run as promised are left out and the search repeats."""
     given_up: set[str] = set()
@@ -90,7 +100,7 @@ def _largest_that_fits(wiring: Wiring, budget: Budget, targets: Callable[..., di
         sizing, failed = proven_sizing(wiring, targets(share, given_up))
         if not failed:
             return sizing
-        given_up |= set(failed)
+        given_up.update(failed)
 
 
 def largest_share(wiring: Wiring, budget: Budget, sizing_at: Callable[[float], Sizing]) -> float:
@@ -105,7 +115,9 @@ def largest_share(wiring: Wiring, budget: Budget, sizing_at: Callable[[float], S
     low, high = 0.0, 1.0
     excess = fits(sizing_at(low))
     if excess is not None:
-        raise BudgetError(f"the budget cannot be met: {excess} even with every axis that may change at its smallest width")
+        raise BudgetError(
+            f"the budget cannot be met: {excess} even with every axis that may change at its smallest width"
+        )
     measured = budget.latency_ms is not None
     for _ in range(6 if measured else _STEPS):
         middle = (low + high) / 2
@@ -129,7 +141,9 @@ def fit_check(wiring: Wiring, budget: Budget) -> Callable[[Sizing], str | None]:
         cost = predict(wiring, sizing.sizes)
         for name, limit in limits.items():
             if name == "latency_ms":
-                value: float = latencies([resized_copy(wiring, sizing.sizes, sizing.attributes)], wiring.example_inputs)[0]
+                value: float = latencies(
+                    [resized_copy(wiring, sizing.sizes, sizing.attributes)], wiring.example_inputs
+                )[0]
             else:
                 value = getattr(cost, name)
             if value > limit:

@@ -36,6 +36,7 @@ def proven_sizing(wiring: Wiring, targets: Mapping[str, int]) -> tuple[Sizing, d
     """
     targets = dict(targets)
     given_up: dict[str, str] = {}
+    why = ""
     for _ in range(_MOST_REPLAYS):
         sizing = solve(wiring, targets)
         divergence = replay(wiring, sizing.sizes, sizing.attributes)
@@ -44,7 +45,8 @@ def proven_sizing(wiring: Wiring, targets: Mapping[str, int]) -> tuple[Sizing, d
         for name in divergence.axes:
             given_up[name] = divergence.why
             targets.pop(name, None)
-    raise PlanError(f"no choice of widths runs as promised; the last try failed with: {divergence.why}")  # type: ignore[possibly-undefined]
+        why = divergence.why
+    raise PlanError(f"no choice of widths runs as promised; the last try failed with: {why}")
 
 
 def plan_for(wiring: Wiring, sizing: Sizing, choose: Mapping[str, Sequence[int]]) -> Plan:
@@ -91,15 +93,21 @@ def scored(wiring: Wiring, axis: Axis, score: Score) -> torch.Tensor:
     """
     tensors = {m.tensor: wiring.tensors[m.tensor] for m in axis.members}
     if any(t.is_meta for t in tensors.values()):
-        raise ModelError(f"axis {axis.name!r} has weights on 'meta'; load them before scoring, or pass a score that needs none")
+        raise ModelError(
+            f"axis {axis.name!r} has weights on 'meta'; load them before scoring, or pass a score that needs none"
+        )
     values = score(axis, Weights(tensors))
     if not isinstance(values, torch.Tensor) or tuple(values.shape) != (axis.size,):
         got = tuple(values.shape) if isinstance(values, torch.Tensor) else type(values).__name__
-        raise EvidenceError(f"score {_name(score)} gave {got} for axis {axis.name!r}; expected ({axis.size},), one number per unit")
+        raise EvidenceError(
+            f"score {_name(score)} gave {got} for axis {axis.name!r}; expected ({axis.size},), one number per unit"
+        )
     if not torch.isfinite(values).all():
         bad = [name for name, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()]
         if bad:
-            raise ModelError(f"weights are not finite (NaN or infinity): {', '.join(bad[:8])}. Load a sound checkpoint.")
+            raise ModelError(
+                f"weights are not finite (NaN or infinity): {', '.join(bad[:8])}. Load a sound checkpoint."
+            )
         raise EvidenceError(f"score {_name(score)} gave NaN or infinity for axis {axis.name!r}")
     return values
 

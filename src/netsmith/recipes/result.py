@@ -44,5 +44,8 @@ class Result:
     steps: tuple[Step, ...]
 
     def __str__(self) -> str:
-        lines = [f"{step.name:<10} {step.cost}" + "".join(f", {k} {v:.4f}" for k, v in step.scores.items()) for step in self.steps]
+        lines = [
+            f"{step.name:<10} {step.cost}" + "".join(f", {k} {v:.4f}" for k, v in step.scores.items())
+            for step in self.steps
+        ]
         return "\n".join([*lines, str(self.verdict)])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -63,7 +64,7 @@ def shrink(
     Example:
         >>> result = netsmith.shrink(model, x, budget=netsmith.Budget(macs=0.5), data=batches)  # doctest: +SKIP
     """
-    _check(model, budget, data, heal)
+    _check(model, budget, data, evaluate, heal)
     tell = progress or (lambda what, done, total: None)
     tell("trace", 0, 1)
     wiring = trace(model, example_inputs)
@@ -71,7 +72,9 @@ def shrink(
     plan = plan_removal(wiring, budget=budget, score=score, round_to=round_to, ignore=ignore)
     models = {"original": model, "prune": apply(model, plan).eval()}
     if data is not None:
-        repaired = compensate(wiring, plan, data, seed=seed, progress=lambda done, total, _: tell("repair", done, total))
+        repaired = compensate(
+            wiring, plan, data, seed=seed, progress=lambda done, total, _: tell("repair", done, total)
+        )
         tell("recalibrate", 0, 1)
         repaired = recalibrate(model, repaired.model, repaired.plan, data)
         plan, models["repair"] = repaired.plan, repaired.model
@@ -92,7 +95,7 @@ def shrink(
     return Result(final, plan, verdict, steps)
 
 
-def _check(model: Any, budget: Any, data: Any, heal: Any) -> None:
+def _check(model: Any, budget: Any, data: Any, evaluate: Any, heal: Any) -> None:
     if not isinstance(model, nn.Module):
         raise InputError(f"model is a {type(model).__name__}; give a torch.nn.Module")
     if not isinstance(budget, Budget):
@@ -101,12 +104,20 @@ def _check(model: Any, budget: Any, data: Any, heal: Any) -> None:
     if bad:
         raise ModelError(f"weights are not finite (NaN or infinity): {', '.join(bad[:8])}. Load a sound checkpoint.")
     if isinstance(heal, int) and (isinstance(heal, bool) or heal < 1):
-        raise InputError(f"heal={heal!r}: give a number of epochs ≥ 1, a function (edited, original) -> trained, or None")
+        raise InputError(
+            f"heal={heal!r}: give a number of epochs ≥ 1, a function (edited, original) -> trained, or None"
+        )
     if heal is not None and not isinstance(heal, int) and not callable(heal):
-        raise InputError(f"heal is a {type(heal).__name__}; give a number of epochs or a function (edited, original) -> trained")
+        raise InputError(
+            f"heal is a {type(heal).__name__}; give a number of epochs or a function (edited, original) -> trained"
+        )
     if isinstance(heal, int) and data is None:
         raise EvidenceError(f"heal={heal} distils on data, and none was given; pass data=batches")
-    if data is not None and iter(data) is data:
+    if evaluate is not None and not callable(evaluate):
+        raise InputError(f"evaluate is a {type(evaluate).__name__}; give a function model -> score, higher is better")
+    if data is not None and (not isinstance(data, Iterable) or isinstance(data, (torch.Tensor, Mapping, str))):
+        raise InputError(f"data is a {type(data).__name__}; give a list of batches or a DataLoader, each x or (x, y)")
+    if isinstance(data, Iterator):
         raise InputError("data is an iterator that can be gone through once; give a list of batches or a DataLoader")
 
 
@@ -116,7 +127,7 @@ def _healed(
     if isinstance(heal, int):
         assert data is not None  # _check saw to it
         return distil(edited, original, data, epochs=heal, seed=seed, progress=lambda i, n, _: tell("heal", i, n))
-    trained = heal(edited, original)
+    trained = heal(copy.deepcopy(edited), original)  # a function may train in place; the repaired model is a step too
     if not isinstance(trained, nn.Module):
         raise InputError(f"heal returned a {type(trained).__name__}; it must return the trained module")
     return trained
@@ -132,4 +143,10 @@ def _scores(evaluate: Evaluate | None, model: nn.Module) -> dict[str, float]:
     finally:
         for module, training in modes:
             module.training = training
-    return {k: float(v) for k, v in value.items()} if isinstance(value, Mapping) else {"score": float(value)}
+    try:
+        named = value if isinstance(value, Mapping) else {"score": value}
+        return {name: float(score) for name, score in named.items()}
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"evaluate returned {value!r:.80}; it must return one number, or a mapping from names to numbers"
+        ) from error

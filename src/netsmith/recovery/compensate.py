@@ -30,6 +30,8 @@ from .repaired import Repaired
 
 Progress = Callable[[int, int, str], None]
 
+_TINY = 1e-6  # a channel's gain below which its weights are left alone
+
 
 def compensate(
     wiring: Wiring,
@@ -156,11 +158,13 @@ class _Pass:
             wanted = self._kept(refit, target)
             if refit.target >= 0:
                 branch = memory[i][refit.chain[-1] if refit.chain else refit.call][1]
-                wanted = wanted - _other_summand(end, branch)
+                wanted = _summand(end, wanted, branch)
             count = row_count(wanted, refit.name)
             rows = torch.randperm(count, generator=self.generator)[: self.rows_per_batch].to(weight.device)
             x, t = input_rows(stop, rows), output_rows(wanted, refit.name, rows, groups)
-            (judge if i == self.held_out else train).add(x, (t - shift) / scale)
+            silent = scale.abs() < _TINY  # a gain of zero: whatever the layer gives, nothing comes through
+            raw = torch.where(silent, torch.zeros_like(t), (t - shift) / torch.where(silent, 1.0, scale))
+            (judge if i == self.held_out else train).add(x, raw)
         self._solve(refit, train, judge, matrix, scale, shift)
         return [self._replay(refit, end, memo) for end, memo in zip(stops, memory, strict=True)]
 
@@ -181,22 +185,31 @@ class _Pass:
             gain, bias, mean, var = (self.slots[name].detach().float() for name in refit.norm)
             factor = gain / (var + refit.epsilon).sqrt()
             scale, shift = factor.reshape(groups, outputs), (bias - mean * factor).reshape(groups, outputs)
-            tiny = scale.abs() < 1e-6
-            scale = torch.where(tiny, torch.ones_like(scale), scale)
         return scale, shift
 
     def _solve(
-        self, refit: Refit, train: Moments, judge: Moments, anchor: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor
+        self,
+        refit: Refit,
+        train: Moments,
+        judge: Moments,
+        anchor: torch.Tensor,
+        scale: torch.Tensor,
+        shift: torch.Tensor,
     ) -> None:
         """Fit, judge, and write the weight, bias and normalization if the fit is better."""
         old = anchor.double()
-        bias = self.slots[refit.bias].detach().double().reshape(scale.shape) if refit.bias else torch.zeros_like(shift).double()
+        bias = (
+            self.slots[refit.bias].detach().double().reshape(scale.shape)
+            if refit.bias
+            else torch.zeros_like(shift).double()
+        )
         free = bool(refit.norm or refit.bias)  # a constant can be added
         covariance, cross = train.centred() if free else train.plain()
         new = ridge(covariance, cross, old, self.strength)
         means = train.t / train.rows - (new * (train.x / train.rows).unsqueeze(2)).sum(1)
         offset = means if free else torch.zeros_like(means)
         importance = scale.double().square()  # errors count as the target sees them
+        new = torch.where((scale.abs() < _TINY).unsqueeze(1), old, new)
         before = float((judge.errors(old, bias) * importance).sum())
         after = float((judge.errors(new, offset) * importance).sum())
         self.errors[refit.weight] = (before, after)
@@ -256,5 +269,8 @@ def _with(stop: Stop, old: torch.Tensor, new: torch.Tensor) -> Stop:
     return Stop(stop.index, stop.name, stop.func, args, {k: new if v is old else v for k, v in stop.kwargs.items()})
 
 
-def _other_summand(end: Stop, branch: torch.Tensor) -> torch.Tensor:
-    return next(t for t in tensors_in((end.args, end.kwargs)) if t is not branch)
+def _summand(end: Stop, total: torch.Tensor, branch: torch.Tensor) -> torch.Tensor:
+    """What the branch must be for the addition (first + alpha · second) to give the total."""
+    first, second = tensors_in((end.args, end.kwargs))
+    alpha = end.kwargs.get("alpha", 1)
+    return total - alpha * second if branch is first else (total - first) / alpha

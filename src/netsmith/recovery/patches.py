@@ -38,7 +38,8 @@ def input_rows(stop: Stop, rows: torch.Tensor) -> torch.Tensor:
     For a convolution the inputs are the unfolded patch, channel-major, as in ``weight.flatten(1)``.
     """
     if stop.name == "linear":
-        x = stop.args[0] if stop.args else stop.kwargs["input"]
+        x = _argument(stop, 0, "input")
+        assert isinstance(x, torch.Tensor)
         return x.reshape(-1, x.shape[-1])[rows].unsqueeze(1)
     if stop.name == "addmm":
         x = _argument(stop, 1, "mat1")
@@ -48,8 +49,8 @@ def input_rows(stop: Stop, rows: torch.Tensor) -> torch.Tensor:
 
 
 def _patches(stop: Stop, rows: torch.Tensor) -> torch.Tensor:
-    x, weight = stop.args[0], _argument(stop, 1, "weight")
-    assert isinstance(weight, torch.Tensor)
+    x, weight = _argument(stop, 0, "input"), _argument(stop, 1, "weight")
+    assert isinstance(x, torch.Tensor) and isinstance(weight, torch.Tensor)
     kernel = weight.shape[2:]
     rank = len(kernel)
     stride, dilation = _each(_argument(stop, 3, "stride", 1), rank), _each(_argument(stop, 5, "dilation", 1), rank)

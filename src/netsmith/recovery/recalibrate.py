@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..evidence import calibration_batches, device_of, first_output, mean_divergence
+from ..evidence import calibration_batches, device_of, examples_in, first_output, mean_divergence
 from ..plans import Plan
 from ..wiring import call_model
 from .repaired import Repaired
@@ -29,7 +29,8 @@ def recalibrate(
         original: gives the outputs to come near to.
         edited: any model with layers that hold ``running_mean`` and ``running_var``; not changed.
         plan: of the edited model.
-        data: unlabelled batches, each ``x`` or ``(x, y)``. With a single batch nothing can be judged and nothing changes.
+        data: unlabelled batches, each ``x`` or ``(x, y)``. With a single batch nothing can be judged, and nothing
+            changes.
         most_examples: examples used at most.
 
     Returns:
@@ -43,6 +44,9 @@ def recalibrate(
         return Repaired(model, plan, {})
     held_out = max(1, len(batches) // 4)
     train, judge = batches[:-held_out], batches[-held_out:]
+    train = [inputs for inputs in train if examples_in(inputs) > 1]  # one example has no variance
+    if not train:
+        return Repaired(model, plan, {})
     references = _outputs(original, judge)
     best = mean_divergence(model, judge, references)
     errors: dict[str, tuple[float, float]] = {}
@@ -61,7 +65,7 @@ def recalibrate(
         else:
             for name, values in before.items():
                 for key, value in values.items():
-                    layers[name]._buffers[key].copy_(value)  # type: ignore[union-attr]
+                    layers[name].get_buffer(key).copy_(value)
     return Repaired(model, plan.with_refitted(accepted), errors)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..plans import Plan
 from ..wiring import Wiring
 from ..wiring.layouts import axis_names
-from .patches import REFITTABLE
+from .patches import CONVOLUTIONS, REFITTABLE
 
 _ADDITIONS = ("add", "add_", "__add__", "__iadd__", "__radd__")
 _PASSING = ("dropout", "dropout_", "feature_dropout", "contiguous")  # identities in eval mode
@@ -52,6 +52,8 @@ def find_refits(wiring: Wiring, plan: Plan) -> tuple[Refit, ...]:
     for index, call in enumerate(wiring.calls):
         if call.name not in REFITTABLE or index not in touched:
             continue
+        if call.name in CONVOLUTIONS and len(call.inputs[0]) != len(call.inputs[1]):
+            continue  # one image without a batch dimension
         at = 2 if call.name == "addmm" else 1
         weight = call.origins[at]
         bias = call.origins[0 if call.name == "addmm" else 2] if len(call.origins) > 2 else None
@@ -61,7 +63,7 @@ def find_refits(wiring: Wiring, plan: Plan) -> tuple[Refit, ...]:
         norm = _norm_behind(wiring, index, users, used)
         epsilon = float(wiring.calls[users[index][0]].note) if norm else 0.0
         chain, target = _towards_addition(wiring, index, users)
-        if any(wiring.calls[i].name == "batch_norm" for i in chain) and not norm:
+        if sum(wiring.calls[i].name == "batch_norm" for i in chain) > bool(norm):
             chain, target = (), -1  # a normalization that others share cannot take the constant
         refits.append(Refit(index, call.name, weight.name, bias_name, norm, epsilon, chain, target))
     return tuple(refits)
@@ -85,8 +87,8 @@ def _touched(wiring: Wiring, plan: Plan) -> set[int]:
     resized = {edit.axis for edit in plan.edits}
     touched: set[int] = set()
     for index, call in enumerate(wiring.calls):
-        consumed = call.inputs[0] if call.inputs else ()
-        entering = {name for layout in consumed for name in axis_names(layout)} & resized
+        read = [dims for dims, origin in zip(call.inputs, call.origins, strict=True) if origin.kind != "slot"]
+        entering = {name for dims in read for layout in dims for name in axis_names(layout)} & resized
         if entering or any(o.kind == "call" and o.call in touched for o in call.origins):
             touched.add(index)
     return touched

@@ -16,16 +16,21 @@ from ..wiring.slots import int_slots, map_ints
 DESCRIBES: dict[str, tuple[tuple[str, int], ...]] = {
     "in_features": (("weight", 1), ("in_proj_weight", 1)),
     "out_features": (("weight", 0),),
-    "in_channels": (("weight", 1), ("weight", 0)),
-    "out_channels": (("weight", 0), ("weight", 1)),
+    "in_channels": (("weight", 1),),
+    "out_channels": (("weight", 0),),
     "num_features": (("weight", 0), ("running_mean", 0)),
     "num_channels": (("weight", 0),),
     "embedding_dim": (("weight", 1),),
     "normalized_shape": (("weight", 0),),
+    "num_parameters": (("weight", 0),),
+    "in1_features": (("weight", 1),),
+    "in2_features": (("weight", 2),),
+    "kdim": (("in_proj_weight", 1), ("k_proj_weight", 1)),
+    "vdim": (("in_proj_weight", 1), ("v_proj_weight", 1)),
     "nf": (("weight", 1),),  # transformers' Conv1D stores (in, out)
     "nx": (("weight", 0),),
-    "hidden_size": (("weight_hh_l0", 1),),
-    "input_size": (("weight_ih_l0", 1),),
+    "hidden_size": (("weight_hh_l0", 1), ("weight_hh", 1)),
+    "input_size": (("weight_ih_l0", 1), ("weight_ih", 1)),
 }
 
 
@@ -47,6 +52,8 @@ def describe_again(original: nn.Module, edited: nn.Module) -> None:
             if now is None or type(now) is bool:
                 continue
             for name, dim in places:
+                if before.__dict__.get("transposed") is True:
+                    dim = 1 - dim  # the weight of a transposed convolution is (in, out / groups, *kernel)
                 size = _size_of(before, name, dim)
                 factor = _groups(before, name, dim)
                 if size is not None and old in (size * factor, (size,), [size]):
@@ -60,9 +67,7 @@ def describe_again(original: nn.Module, edited: nn.Module) -> None:
 
 
 def _size_of(module: nn.Module, name: str, dim: int) -> int | None:
-    tensor = module._parameters.get(name)
-    if tensor is None:
-        tensor = module._buffers.get(name)
+    tensor = {**module._buffers, **module._parameters}.get(name)
     return int(tensor.shape[dim]) if tensor is not None and tensor.dim() > dim else None
 
 

@@ -48,6 +48,7 @@ class Capture:
     tensors: dict[str, tuple[torch.Tensor, Dims]] = field(default_factory=dict)  # slot name -> (real tensor, dims)
     twins: dict[str, int] = field(default_factory=dict)  # slot name -> id of the twin's tensor
     aliases: dict[str, str] = field(default_factory=dict)  # slot name -> the name of the same tensor met first
+    rewritten: set[str] = field(default_factory=set)  # slots into which forward puts another tensor
     attributes: dict[str, int] = field(default_factory=dict)
     equalities: list[tuple[Expression, Expression]] = field(default_factory=list)
     module_calls: list[ModuleCall] = field(default_factory=list)
@@ -109,6 +110,8 @@ def capture(
                 _, dims, origin = recorder._entry(tensor)
                 result.outputs.append(dims)
                 result.output_origins.append(origin)
+        if rules is not None:
+            _tie_rewritten(twin, result)
     except Exception as error:
         if resize is None:
             raise CaptureError(
@@ -203,6 +206,21 @@ def _follow_modules(twin: nn.Module, path: list[str], result: Capture) -> None:
         module.register_forward_hook(functools.partial(leave, name), with_kwargs=True)
 
 
+def _tie_rewritten(twin: nn.Module, result: Capture) -> None:
+    """A tensor that forward puts in a slot (weight norm as a hook, a running state) has the dimensions of the old one."""
+    for slot in tensor_slots(twin):
+        if slot.name not in result.tensors or id(slot.tensor) == result.twins[slot.name]:
+            continue
+        result.rewritten.add(slot.name)
+        now, before = result.recorder.dims(slot.tensor), result.tensors[slot.name][1]
+        if [spaces.size_of(d) for d in now] == [spaces.size_of(d) for d in before]:
+            for left, right in zip(now, before, strict=True):
+                spaces.unify(left, right)
+        else:
+            for dim in (*now, *before):
+                spaces.freeze(dim, "forward replaces the tensor by one of another shape")
+
+
 # -------------------------------------------------------------------------------------------------- while it is running
 
 
@@ -247,7 +265,7 @@ def _lru_caches() -> list[Any]:
     own = ("torch.", "sympy", "inspect", "re", "typing")
     return [
         item
-        for item in gc.get_objects()
+        for item in gc.get_referrers(functools._lru_cache_wrapper)  # its instances: half the time of get_objects()
         if type(item) is functools._lru_cache_wrapper and not (item.__module__ or "").startswith(own)
     ]
 

@@ -63,6 +63,7 @@ def trace(
     for dims in captured.outputs:
         for dim in dims:
             spaces.freeze(dim, "a dimension of the model's output")
+    _freeze_unread(captured)
     wiring = _Namer(captured).wiring(model, example_inputs)
     if wiring.unsupported and unknown == "raise":
         raise UnknownOpError(_unsupported_message(wiring))
@@ -79,6 +80,15 @@ def _capture_either_way(model: nn.Module, example_inputs: Any, rules: Mapping[An
             return capture(model, example_inputs, rules=rules, fake=False)
         except CaptureError as real:
             raise real from error
+
+
+def _freeze_unread(captured: Capture) -> None:
+    """Tensors that no call was given: another forward may read them (training, a closure over the original model)."""
+    read = {origin.name for call in captured.recorder.calls for origin in call.origins if origin.kind == "slot"}
+    for name, (_, dims) in captured.tensors.items():
+        if name not in read and name not in captured.rewritten:
+            for dim in dims:
+                spaces.freeze(dim, "not read by this forward")
 
 
 def _unsupported_message(wiring: Wiring) -> str:

@@ -180,5 +180,5 @@ def embedding(call: Call) -> Dims:
 RULES = {"linear": linear, "einsum": einsum, "scaled_dot_product_attention": attention, "embedding": embedding}
 RULES |= {f"conv{n}d": convolution for n in (1, 2, 3)}
 RULES |= {f"conv_transpose{n}d": transposed_convolution for n in (1, 2, 3)}
-RULES |= {name: matmul for name in ("matmul", "__matmul__", "__rmatmul__", "bmm", "mm", "mv", "dot")}
+RULES |= {name: matmul for name in ("matmul", "__matmul__", "__rmatmul__", "bmm", "mm", "mv", "dot", "vdot")}
 RULES |= {name: added_matmul for name in ("addmm", "baddbmm", "addbmm")}

@@ -1,0 +1,70 @@
+"""Torch-Pruning at the same cost: six criteria, ranked within layers or over all, with and without recalibration.
+
+It cannot read option-A shortcuts (pruning the residual stream leaves a network that does not run), so as its users do
+it prunes the inner width of each block; netsmith is free to change both.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import torch
+import torch_pruning as tp
+from torch import Tensor, nn
+
+import netsmith
+
+
+def criteria() -> dict[str, tp.importance.Importance]:
+    return {
+        "magnitude L1": tp.importance.GroupMagnitudeImportance(p=1),
+        "magnitude L2": tp.importance.GroupMagnitudeImportance(p=2),
+        "BatchNorm scale": tp.importance.BNScaleImportance(),
+        "LAMP": tp.importance.LAMPImportance(),
+        "FPGM": tp.importance.FPGMImportance(),
+        "Taylor": tp.importance.GroupTaylorImportance(),
+    }
+
+
+def pruned(model: nn.Module, x: Tensor, share: float, labelled: tuple[Tensor, Tensor]) -> Iterator[tuple[str, nn.Module]]:
+    """(name, network) for each criterion and scope, with at most ``share`` of the MACs. Taylor sees the labels."""
+    limit = share * netsmith.measure(model, x).macs
+    for name, importance in criteria().items():
+        for scope in ("local", "global"):
+            network = copy.deepcopy(model).eval()
+            if name == "Taylor":
+                network.zero_grad()
+                nn.functional.cross_entropy(network(labelled[0]), labelled[1]).backward()
+            pruner = tp.pruner.BasePruner(
+                network,
+                x,
+                importance=importance,
+                global_pruning=scope == "global",
+                pruning_ratio=0.95,
+                iterative_steps=200,
+                ignored_layers=_residual_layers(network),
+            )
+            while tp.utils.count_ops_and_params(network, x)[0] > limit:
+                pruner.step()
+            yield f"{name}, {scope}", network.eval()
+
+
+def _residual_layers(network: nn.Module) -> list[nn.Module]:
+    """Layers whose outputs are added to a shortcut, and the classifier."""
+    inner = [m for name, m in network.named_modules() if isinstance(m, nn.Conv2d) and name.endswith("conv2")]
+    return [network.conv1, network.linear, *inner]
+
+
+def recalibrated(model: nn.Module, images: Tensor) -> nn.Module:
+    """BatchNorm statistics recomputed on these (augmented) images."""
+    model = copy.deepcopy(model)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None
+    model.train()
+    with torch.no_grad():
+        for chunk in images.split(250):
+            model(chunk)
+    return model.eval()

@@ -1,0 +1,63 @@
+"""The list of commands."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from .. import __version__
+from .demo import demo
+from .group import INTERNAL, Commands, complain
+from .inspect import inspect
+from .measure import measure
+from .options import Debug
+from .shrink import shrink
+from .verify import verify
+
+app = typer.Typer(
+    name="netsmith",
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"netsmith {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="Example:  netsmith demo")
+def root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and leave."
+    ),
+    debug: Debug = False,
+) -> None:
+    """Change the structure of trained PyTorch networks, and prove that the result still works."""
+
+
+app.command(epilog="Example:  netsmith demo --out out/demo")(demo)
+app.command(epilog="Example:  netsmith inspect torchvision:resnet18")(inspect)
+app.command(
+    epilog="Example:  netsmith shrink netsmith.zoo:digits_resnet --weights digits.safetensors --input 1,1,8,8 "
+    "--budget macs=50% --data digits --out out/small"
+)(shrink)
+app.command(epilog="Example:  netsmith verify out/small")(verify)
+app.command(epilog="Example:  netsmith measure torchvision:mobilenet_v2 --json")(measure)
+
+
+def main() -> None:
+    """The console script ``netsmith``."""
+    try:
+        app()
+    except Exception as error:  # a defect of ours, or an error of the model's own code that no room expected
+        if "--debug" in sys.argv:
+            raise
+        complain(f"{type(error).__name__}: {error}\nThis was not expected; --debug shows where it came from.")
+        sys.exit(INTERNAL)

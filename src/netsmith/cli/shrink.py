@@ -1,0 +1,137 @@
+"""``netsmith shrink``: a model, a budget, perhaps data -> a smaller model in a folder."""
+
+from __future__ import annotations
+
+from inspect import isfunction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .datasets import open_batches, validation_of
+from .group import FAILED
+from .models import ModelSource, open_model, state_digest
+from .options import Debug, Input, Json, Model, Seed, Weights, parse_budget, parse_shape
+from .output import emit_json, note, out
+from .progress import stages
+from .saved import refuse_occupied, write_source
+from .verify import verdict_json, verdict_table
+
+if TYPE_CHECKING:
+    from ..recipes import Result
+
+STAGES = {
+    "trace": "reading the model",
+    "plan": "planning",
+    "repair": "refitting what is left",
+    "recalibrate": "recalibrating",
+    "heal": "distilling",
+    "verify": "verifying",
+    "measure": "measuring",
+}
+
+
+def _option(help: str, metavar: str, **more: Any) -> Any:
+    return typer.Option(help=help, metavar=metavar, show_default=False, **more)
+
+
+BUDGET_HELP = "Limit of macs, params, bytes or latency_ms; 50% or 0.5 is a share of the original. Can be repeated."
+DATA_HELP = "What to repair with: digits, imagefolder:DIR, parquet:FILE or path/file.py:function."
+EVAL_HELP = "Labelled data to measure accuracy and macro-F1 on. Default: digits:validation with --data digits."
+HEAL_HELP = "Afterwards distil from the original, for so many passes over the data."
+SCORE_HELP = "What decides which units go: a name in netsmith.scores, package.module:function or path/file.py:function."
+IGNORE_HELP = "Leave the inputs and outputs of modules with such names alone, e.g. 'layer1.*'. Can be repeated."
+ROUND_HELP = "Make widths multiples of N, as some hardware likes: 8 or 64."
+MEAN_HELP = "Of each channel, for image files whose pixels are in 0..1, e.g. 0.485,0.456,0.406."
+STD_HELP = "Of each channel, as for --mean."
+
+
+def shrink(
+    model: Model,
+    budget: Annotated[list[str], _option(BUDGET_HELP, "NAME=VALUE")],
+    out_dir: Annotated[
+        Path, typer.Option("--out", help="New folder for the result.", metavar="DIR", show_default=False)
+    ],
+    data: Annotated[str | None, _option(DATA_HELP, "DATA")] = None,
+    evaluate_on: Annotated[
+        str | None, typer.Option("--eval", help=EVAL_HELP, metavar="DATA", show_default=False)
+    ] = None,
+    heal: Annotated[int | None, _option(HEAL_HELP, "EPOCHS", min=1)] = None,
+    score: Annotated[str | None, _option(SCORE_HELP, "SCORE")] = None,
+    ignore: Annotated[list[str] | None, _option(IGNORE_HELP, "PATTERN")] = None,
+    round_to: Annotated[int | None, _option(ROUND_HELP, "N", min=1)] = None,
+    weights: Weights = None,
+    input: Input = None,
+    mean: Annotated[str | None, _option(MEAN_HELP, "NUMBERS")] = None,
+    std: Annotated[str | None, _option(STD_HELP, "NUMBERS")] = None,
+    seed: Seed = 0,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Prune a model to a budget, repair it with data, verify it and save it."""
+    limits = parse_budget(budget)
+    source = ModelSource(model, weights, parse_shape(input), seed)
+    refuse_occupied(out_dir)
+    options: dict[str, Any] = {"ignore": tuple(ignore or ()), "round_to": round_to}
+    if score is not None:
+        options["score"] = find_score(score)
+    # Only now torch is loaded: what is wrong with the options themselves is said at once.
+    from ..files import save
+    from ..recipes import shrink as shrink_model
+
+    opened = open_model(source)
+    if source.brings_no_weights:
+        note(f"{model} has random weights; give trained ones with --weights FILE")
+    if data is not None:
+        options["data"] = open_batches(data, opened.example_inputs, mean=mean, std=std, shuffle=True, seed=seed)
+    measured = evaluate_on or validation_of(data or "")
+    if measured is not None:
+        options["evaluate"] = _scores_on(open_batches(measured, opened.example_inputs, mean=mean, std=std))
+    with stages(STAGES) as tell:
+        result = shrink_model(
+            opened.model, opened.example_inputs, budget=limits, heal=heal, seed=seed, progress=tell, **options
+        )
+    save(result.model, out_dir, plan=result.plan)
+    write_source(out_dir, source, state_digest(opened.model))
+    _report(result, model, out_dir, as_json=json)
+    if not result.verdict.ok:
+        raise typer.Exit(FAILED)
+
+
+def find_score(text: str) -> Any:
+    """``magnitude`` -> ours; ``package.module:function`` -> the caller's own.
+
+    Raises:
+        UnknownNameError: neither.
+    """
+    from .. import scores
+    from ..errors import UnknownNameError
+    from .functions import find_function
+
+    if ":" in text:
+        return find_function(text)
+    ours = {name: found for name in scores.__all__ if isfunction(found := getattr(scores, name))}
+    if text not in ours:
+        raise UnknownNameError(
+            f"there is no score {text!r}; there are {', '.join(sorted(ours))}, or give package.module:function"
+        )
+    return ours[text]
+
+
+def _scores_on(batches: Any) -> Any:
+    from ..checks.classification import classification
+
+    return lambda model: classification(model, batches)
+
+
+def _report(result: Result, model: str, folder: Path, *, as_json: bool) -> None:
+    from ..reports import steps_json, steps_table
+
+    if as_json:
+        steps = steps_json(result.steps)
+        emit_json({"model": model, "folder": str(folder), "steps": steps, "verdict": verdict_json(result.verdict)})
+        return
+    console = out()
+    console.print(steps_table(result.steps, title=model))
+    console.print(verdict_table(result.verdict))
+    console.print(f"Saved in {folder}. Check it again with:  netsmith verify {folder}", markup=False, soft_wrap=True)

@@ -1,0 +1,70 @@
+"""What a plan.json may hold, field by field. Everything else is refused.
+
+Strict: no string is read as a number, no field is ignored, no type outside this file can be named by a plan.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
+
+from .layout_codec import MAX_UNITS, check_name, check_printable, decode_layout
+
+FORMAT = "netsmith-plan"
+VERSION = 1
+
+Name = Annotated[str, AfterValidator(check_name)]
+Units = Annotated[int, Field(ge=1, le=MAX_UNITS)]
+Index = Annotated[int, Field(ge=0, lt=MAX_UNITS)]
+Number = Annotated[int, Field(ge=0, le=2**62)]  # what forward reads may be an offset (0) or a product of sizes
+Words = Annotated[str, Field(max_length=1000), AfterValidator(check_printable)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+LayoutJson = Annotated[Any, PlainValidator(decode_layout)]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class ResizeAxisEntry(_Entry):
+    """One ``ResizeAxis``. ``kind`` tells edits apart; other kinds join this file when they exist."""
+
+    kind: Literal["resize_axis"]
+    axis: Name
+    size: Units
+    keep: list[Index]
+    statistics: list[Words]
+
+
+class WeightsEntry(_Entry):
+    """How the tensors lie in model.safetensors.
+
+    Attributes:
+        file: always model.safetensors, so that a plan cannot point anywhere else.
+        sha256: of that file.
+        aliases: tensor name -> name under which the same (tied) tensor is stored.
+        dim_orders: for tensors whose memory is not row-major (channels_last, transposed views), their dimensions from
+            the outermost in memory to the innermost. Kernels may round differently for another memory order.
+    """
+
+    file: Literal["model.safetensors"]
+    sha256: Sha256
+    aliases: dict[Name, Name]
+    dim_orders: dict[Name, list[Annotated[int, Field(ge=0, lt=64)]]]
+
+
+class PlanEntry(_Entry):
+    """The whole file. ``checksum`` covers every other field (``plan_file.checksum``)."""
+
+    format: Literal["netsmith-plan"]
+    version: Literal[1]
+    netsmith: Words
+    fingerprint: Annotated[str, Field(pattern="^[0-9a-f]{1,128}$")]
+    edits: list[ResizeAxisEntry]
+    sizes: dict[Name, Units]
+    layouts: dict[Name, list[LayoutJson]]
+    attributes: dict[Name, Annotated[list[Number], Field(min_length=2, max_length=2)]]
+    refitted: list[Name]
+    weights: WeightsEntry | None
+    checksum: Sha256

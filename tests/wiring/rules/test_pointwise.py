@@ -1,0 +1,125 @@
+"""Pointwise rules, each compared with the zeroed original; see ``exercise``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from wiring.rules.exercise import Case, exercise
+
+UNARY = """
+relu relu6 gelu silu sigmoid tanh hardtanh hardswish hardsigmoid leaky_relu elu celu selu mish softplus logsigmoid
+rrelu hardshrink softshrink tanhshrink softsign exp exp2 expm1 log log2 log10 log1p sqrt rsqrt sin cos tan asin acos
+atan sinh cosh abs absolute neg negative positive square reciprocal sign sgn floor ceil round trunc frac erf erfc isnan
+isinf isfinite nan_to_num logit logical_not clone detach float half double bfloat16 long int bool zeros_like ones_like
+empty_like rand_like randn_like contiguous cpu clamp_min clamp_max __neg__ __invert__ bitwise_not type_as
+requires_grad_ alias resolve_conj resolve_neg dropout feature_dropout alpha_dropout feature_alpha_dropout
+native_dropout bernoulli fill_ zero_ normal_ uniform_ full_like threshold clamp clip to type pow
+heaviside data.get real.get
+"""
+BINARY = """
+add sub subtract mul multiply div divide true_divide floor_divide pow rsub remainder fmod maximum minimum max min
+atan2 float_power __add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __rtruediv__ __div__ __rdiv__ __pow__
+__rpow__ __floordiv__ __mod__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ eq ne lt le gt ge logical_and logical_or
+logical_xor bitwise_and bitwise_or __and__ __or__ __xor__ copy_ lerp heaviside type_as
+"""
+INPLACE = "__iadd__ __isub__ __imul__ __itruediv__ __idiv__ __iand__ __ior__"
+
+# arguments after the tensors
+MORE: dict[str, tuple] = {
+    "clamp": (0.3, 0.6),
+    "clip": (0.3, 0.6),
+    "clamp_min": (0.4,),
+    "clamp_max": (0.4,),
+    "threshold": (0.4, 0.0),
+    "full_like": (0.7,),
+    "fill_": (0.7,),
+    "bernoulli": (1.0,),
+    "dropout": (0.5, False),
+    "feature_dropout": (0.5, False),
+    "alpha_dropout": (0.5, False),
+    "feature_alpha_dropout": (0.5, False),
+    "native_dropout": (0.5, False),
+    "to": (torch.float32,),
+    "type": (torch.float32,),
+    "pow": (2,),
+    "lerp": (0.3,),
+}
+CONSTANT_RANDOM = ("rand_like", "randn_like", "normal_", "uniform_", "empty_like")
+INTEGERS = ("bitwise_not", "bitwise_and", "bitwise_or", "__invert__", "__and__", "__or__", "__xor__", "__iand__", "__ior__")
+
+
+def inside(x: torch.Tensor) -> torch.Tensor:
+    """Into (0.1, 0.9), where every function is defined."""
+    return x.sigmoid() * 0.8 + 0.1
+
+
+def named(name: str) -> Callable:
+    for home in (torch.Tensor, torch, F):
+        if hasattr(home, name):
+            return getattr(home, name)
+    return getattr(torch._C._nn, name, None) or getattr(torch.ops.aten, name)
+
+
+def of(name: str, count: int) -> Callable:
+    """The function of tensors that were brought to where it is defined, its randomness taken out."""
+
+    def call(*tensors: torch.Tensor) -> torch.Tensor:
+        given = [inside(t) for t in tensors]
+        if name in INTEGERS:
+            given = [t > 0.5 for t in given]
+        if name.endswith(".get"):
+            return getattr(given[0], name.removesuffix(".get"))
+        more = MORE.get(name, ()) if count == 1 or name == "lerp" else ()
+        out = named(name)(*given, *more)
+        if name in CONSTANT_RANDOM:
+            return out.clone().fill_(0.5)
+        return out
+
+    return call
+
+
+UNARY_CASES = [Case(name.rstrip("_") if not name.startswith("__") else name, of(name, 1), ((4, 6),), 2) for name in UNARY.split() if name not in ("heaviside", "type_as")]
+BINARY_CASES = [
+    Case(name.removesuffix("_") if not name.startswith("__") else name, of(name, 2), ((4, 6), (6,)), 2)
+    for name in (BINARY + INPLACE).split()
+]
+OTHER_CASES = [
+    Case("lerp", torch.lerp, ((4, 6), (6,), (4, 1)), 2),
+    Case("addcmul", torch.addcmul, ((4, 6), (6,), (4, 1)), 2),
+    Case("addcdiv", lambda a, b, c: torch.addcdiv(a, b, inside(c)), ((4, 6), (6,), (4, 1)), 2),
+    Case("masked_fill", lambda a, b: a.masked_fill(b > 0, -1.0), ((4, 6), (6,)), 2),
+    Case("where", lambda a, b, c: torch.where(a > 0, b, c), ((4, 6), (6,), (4, 1)), 2),
+    Case("prelu", F.prelu, ((2, 6, 4), (6,)), 3),
+    Case("prelu", F.prelu, ((2, 6, 4), (1,)), 3, label="one slope"),
+    Case("softmax", lambda a: a.softmax(1), ((4, 6),), 2),
+    Case("log_softmax", lambda a: F.log_softmax(a, -1), ((4, 6),), 2),
+    Case("_softmax", lambda a: torch._softmax(a, 1, False), ((4, 6),), 2),
+    Case("cumsum", lambda a: a.cumsum(1), ((4, 6),), 1),
+    Case("cumprod", lambda a: a.cumprod(-1), ((4, 6),), 1),
+    Case("logcumsumexp", lambda a: a.logcumsumexp(dim=0), ((4, 6),), 1),
+]
+
+
+def write(key: object) -> Callable:
+    def call(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        a[key] = b  # type: ignore[index]
+        return a
+
+    return call
+
+
+OTHER_CASES += [
+    Case("__setitem__", write((slice(None), 0)), ((4, 6, 8), (8,)), 3, label="first unit"),
+    Case("__setitem__", write(slice(None)), ((4, 6), (6,)), 2, label="broadcast"),
+    Case("__setitem__", write((Ellipsis, slice(None))), ((4, 6), (4, 1)), 2, label="ellipsis"),
+    Case("__setitem__", write((slice(None), slice(0, 2))), ((4, 6), (4, 2)), 1, label="written in the code"),
+]
+
+
+@pytest.mark.parametrize("cases", [UNARY_CASES, BINARY_CASES, OTHER_CASES], ids=["unary", "binary", "other"])
+def test_pointwise(cases: list[Case]) -> None:
+    exercise(cases)
