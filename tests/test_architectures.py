@@ -37,6 +37,33 @@ def timm_model(name: str, size: int, **options: Any) -> Callable[[], Built]:
     return build
 
 
+def vgg(home: str) -> Callable[[], Built]:
+    """VGG-11 with a narrow classifier: its 25,088 x 4,096 weights would need minutes and gigabytes."""
+
+    def build() -> Built:
+        library = pytest.importorskip(f"{home}.models.vgg")
+        with torch.device("meta"):
+            model = library.vgg11_bn(num_classes=10)
+            if home == "torchvision":
+                narrow = [nn.Linear(512 * 49, 64), nn.Linear(64, 64), nn.Linear(64, 10)]
+                model.classifier[0], model.classifier[3], model.classifier[6] = narrow
+            else:
+                model.pre_logits = library.ConvMlp(512, 64, 7, mlp_ratio=1.0)
+                model.head.fc = nn.Linear(64, 10)
+        model.to_empty(device="cpu")
+        for module in model.modules():
+            if hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+        return model, image(32)
+
+    return build
+
+
+def small_vit() -> Built:
+    transformer = pytest.importorskip("torchvision").models.VisionTransformer
+    return transformer(32, patch_size=8, num_layers=3, num_heads=4, hidden_dim=64, mlp_dim=128), image(32)
+
+
 def tokens() -> torch.Tensor:
     return torch.randint(0, 50, (2, 7))
 
@@ -80,24 +107,25 @@ def llama() -> Built:
 ARCHITECTURES: dict[str, Callable[[], Built]] = {
     "torchvision resnet18": torchvision_model("resnet18", 32),
     "torchvision resnet50": torchvision_model("resnet50", 32),
-    "torchvision vgg11_bn": torchvision_model("vgg11_bn", 32),
+    "torchvision vgg11_bn": vgg("torchvision"),
     "torchvision mobilenet_v2": torchvision_model("mobilenet_v2", 32),
     "torchvision mobilenet_v3_small": torchvision_model("mobilenet_v3_small", 32),
     "torchvision densenet121": torchvision_model("densenet121", 32),
     "torchvision convnext_tiny": torchvision_model("convnext_tiny", 32),
-    "torchvision vit_b_16": torchvision_model("vit_b_16", 32, image_size=32),
+    "torchvision vit": small_vit,
     "torchvision swin_t": torchvision_model("swin_t", 64),
     "timm resnet18": timm_model("resnet18", 32),
-    "timm vgg11_bn": timm_model("vgg11_bn", 64),
+    "timm vgg11_bn": vgg("timm"),
     "timm mobilenetv3_small_100": timm_model("mobilenetv3_small_100", 32),
     "timm densenet121": timm_model("densenet121", 32),
     "timm convnext_atto": timm_model("convnext_atto", 32),
-    "timm vit_tiny_patch16_224": timm_model("vit_tiny_patch16_224", 32, img_size=32),
+    "timm vit_tiny_patch16_224": timm_model("vit_tiny_patch16_224", 32, img_size=32, depth=4),
     "timm swin_tiny_patch4_window7_224": timm_model("swin_tiny_patch4_window7_224", 56, img_size=56),
     "transformers bert": bert,
     "transformers gpt2": gpt2,
     "transformers llama": llama,
 }
+
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_half_of_every_axis(name: str) -> None:

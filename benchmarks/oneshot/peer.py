@@ -27,7 +27,9 @@ def criteria() -> dict[str, tp.importance.Importance]:
     }
 
 
-def pruned(model: nn.Module, x: Tensor, share: float, labelled: tuple[Tensor, Tensor]) -> Iterator[tuple[str, nn.Module]]:
+def pruned(
+    model: nn.Module, x: Tensor, share: float, labelled: tuple[Tensor, Tensor]
+) -> Iterator[tuple[str, nn.Module]]:
     """(name, network) for each criterion and scope, with at most ``share`` of the MACs. Taylor sees the labels."""
     limit = share * netsmith.measure(model, x).macs
     for name, importance in criteria().items():

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
-from small_networks import network
 
 import netsmith
 from netsmith.errors import UnknownNameError
 from netsmith.plans.protection import protected_axes
+from small_networks import network
+
+
+@cache
+def wired(name: str):
+    return netsmith.trace(*network(name))
 
 
 def protected(name: str, *patterns: str) -> set[str]:
-    model, x = network(name)
-    wiring = netsmith.trace(model, x)
+    wiring = wired(name)
     return protected_axes(wiring, patterns) & {axis.name for axis in wiring.free_axes}
 
 
@@ -37,8 +43,7 @@ def test_wildcards_and_several_patterns() -> None:
 
 
 def test_one_pattern_may_be_a_plain_string() -> None:
-    model, x = network("mlp")
-    assert "0.weight:0" in protected_axes(netsmith.trace(model, x), "0")
+    assert "0.weight:0" in protected_axes(wired("mlp"), "0")
 
 
 def test_a_tied_tensor_answers_to_both_names() -> None:
@@ -50,5 +55,7 @@ def test_no_pattern_protects_nothing() -> None:
 
 
 def test_a_pattern_that_matches_nothing() -> None:
-    with pytest.raises(UnknownNameError, match=r"'layer4\.\*' matches no module, tensor or axis; modules are named like"):
+    with pytest.raises(
+        UnknownNameError, match=r"'layer4\.\*' matches no module, tensor or axis; modules are named like"
+    ):
         protected("residual", "conv1", "layer4.*")

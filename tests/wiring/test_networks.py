@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
-from torch import nn
 
 import netsmith
 from wiring.networks import NETWORKS
@@ -24,3 +21,5 @@ def test_pruned_exactly_or_left_alone(name: str) -> None:
     verdict = netsmith.verify(model, small, plan, x)
     assert verdict.ok, f"{verdict}\n{plan}\n{wiring}"
     assert bool(plan.edits) == model.free, f"{plan}\n{wiring}"
+    after = model.state_dict()
+    assert all(torch.equal(after[key], value) for key, value in before.items())

@@ -14,10 +14,10 @@ from torch import nn
 from ..errors import InputError, ModelError
 from ..plans import Plan
 from ..surgery import apply, check_fits
-from ..wiring import call_model, int_slots, tensor_slots
+from ..wiring import call_model, tensor_slots
 from ..wiring.inputs import map_tensors
 from ..wiring.recorder import tensors_in
-from ..wiring.slots import map_ints
+from ..wiring.slots import int_values
 from .verdict import Check, Verdict
 from .widthless import widthless
 
@@ -54,7 +54,7 @@ def verify(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: A
         raise ModelError("verify compares values, and there are weights on 'meta'; load both models first")
     plain = apply(original, plan)
     runs = _runs(original, edited, example_inputs)  # first: it says when the original itself does not run
-    checks = [_structure(plain, edited), _attributes(plain, edited), _weights(plain, edited, plan)]
+    checks = [_structure(plain, edited), _attributes(plain, edited, plan), _weights(plain, edited, plan)]
     if checks[0].status != "failed":
         checks.append(_outputs(original, edited, plan, example_inputs))
     return Verdict((*checks, runs))
@@ -79,21 +79,20 @@ def _structure(plain: nn.Module, edited: nn.Module) -> Check:
     return _check("structure", "exact", faults, f"{len(common)} tensors have the promised shapes")
 
 
-def _attributes(plain: nn.Module, edited: nn.Module) -> Check:
-    promised, found = _ints(plain), _ints(edited)
+def _attributes(plain: nn.Module, edited: nn.Module, plan: Plan) -> Check:
+    promised: dict[str, float] = dict(int_values(plain))
+    found: dict[str, float] = dict(int_values(edited))
+    for key, (_, after) in plan.attributes.items():
+        if isinstance(after, float):
+            path, _, name = key.partition(":")
+            promised[key] = after
+            found[key] = edited.get_submodule(path).__dict__.get(name, float("nan"))
     faults = [
         f"{key} is {found.get(key, 'missing')}, promised {value}"
         for key, value in promised.items()
         if found.get(key) != value
     ]
-    return _check("attributes", "exact", faults, f"{len(promised)} integers agree")
-
-
-def _ints(model: nn.Module) -> dict[str, int]:
-    values: dict[str, int] = {}
-    for slot in int_slots(model):
-        map_ints(slot.value, slot.key, lambda key, value: values.setdefault(key, int(value)))
-    return values
+    return _check("attributes", "exact", faults, f"{len(promised)} numbers agree")
 
 
 def _weights(plain: nn.Module, edited: nn.Module, plan: Plan) -> Check:
@@ -174,6 +173,9 @@ def _enlivened(model: nn.Module) -> nn.Module:
             if id(tensor) in seen or not tensor.is_floating_point() or tensor.numel() < 2:
                 continue
             seen.add(id(tensor))
+            statistic = isinstance(tensor, nn.Parameter) or slot.name.endswith("running_mean")
+            if not statistic and not bool(tensor.any()):
+                continue  # a buffer of zeros stands for a bias that is not there
             if bool((tensor == tensor.flatten()[0]).all()):
                 noise = torch.rand(tensor.shape, generator=generator).to(tensor) - 0.5
                 tensor.copy_(tensor * (1 + noise) if float(tensor.flatten()[0]) else noise * 0.2)

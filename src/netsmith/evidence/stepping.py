@@ -22,6 +22,9 @@ from ..wiring import call_model
 from ..wiring.inputs import describe
 from ..wiring.recorder import function_name, tensors_in
 
+_OTHER_PATH = "forward took another path than with the example inputs"
+_NO_REPAIR = "Models whose path depends on values cannot be repaired layer by layer."
+
 
 @dataclass(frozen=True)
 class Stop:
@@ -40,8 +43,23 @@ class Stop:
     kwargs: dict[str, Any]
 
     def run(self) -> Any:
-        with torch._C.DisableTorchFunction():
-            return self.func(*self.args, **self.kwargs)
+        """What the call returns.
+
+        Raises:
+            EvidenceError: the function raises on this batch.
+        """
+        try:
+            with torch._C.DisableTorchFunction():
+                return self.func(*self.args, **self.kwargs)
+        except Exception as error:
+            raise _raises(f"{self.name} (call {self.index})", (self.args, self.kwargs), error) from error
+
+
+def _raises(what: str, inputs: Any, error: Exception) -> EvidenceError:
+    return EvidenceError(
+        f"{what} raises on a batch of the data ({describe(inputs)}): {type(error).__name__}: {str(error)[:300]}\n"
+        "Give batches like the example inputs, each x or (x, y)."
+    )
 
 
 class _Abandoned(BaseException):
@@ -95,17 +113,17 @@ class Forward:
     def _run(self) -> None:
         torch.set_num_threads(self._threads)  # the setting belongs to a thread
         try:
-            with torch.no_grad(), _Stops(self):
+            with torch.no_grad(), _Stops(self) as counted:
                 self.output = call_model(self._model, self._inputs)
+            missed = [index for index in self._stops if index >= counted.count]
+            if missed:
+                raise EvidenceError(f"{_OTHER_PATH}: it ended after {counted.count} calls. {_NO_REPAIR}")
         except _Abandoned:
             pass
         except NetsmithError as error:
             self._error = error
         except Exception as error:
-            self._error = EvidenceError(
-                f"forward raises on a batch of the data ({describe(self._inputs)}): {type(error).__name__}: "
-                f"{str(error)[:300]}\nGive batches like the example inputs, each x or (x, y)."
-            )
+            self._error = _raises("forward", self._inputs, error)
             self._error.__cause__ = error
         except BaseException as error:
             self._error = error
@@ -127,21 +145,18 @@ class _Stops(TorchFunctionMode):
 
     def __init__(self, forward: Forward):
         super().__init__()
-        self._forward, self._count = forward, 0
+        self._forward, self.count = forward, 0
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
         name = function_name(func)
-        expected = self._forward._stops.get(self._count)
+        expected = self._forward._stops.get(self.count)
         if name == expected:
-            out = self._forward._hand_over(Stop(self._count, name, func, args, kwargs))
+            out = self._forward._hand_over(Stop(self.count, name, func, args, kwargs))
         else:
             out = func(*args, **kwargs)
         if tensors_in(out) or name == "__setitem__":
             if expected is not None and name != expected:
-                raise EvidenceError(
-                    f"forward took another path than with the example inputs: call {self._count} is {name}, was "
-                    f"{expected}. Models whose path depends on values cannot be repaired layer by layer."
-                )
-            self._count += 1
+                raise EvidenceError(f"{_OTHER_PATH}: call {self.count} is {name}, was {expected}. {_NO_REPAIR}")
+            self.count += 1
         return out

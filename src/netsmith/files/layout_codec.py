@@ -6,6 +6,7 @@ reaches, so that a hostile file cannot exhaust the stack.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..wiring.layouts import Concat, Layout, Part
@@ -49,6 +50,15 @@ def _decode_part(part: object, depth: int) -> Part:
     if isinstance(part, dict) and list(part) == ["concat"] and isinstance(part["concat"], list) and part["concat"]:
         return Concat(tuple(decode_layout(inner, depth + 1) for inner in part["concat"]))
     raise ValueError(f'a part of a layout must be an integer, a name or {{"concat": [...]}}, not {type(part).__name__}')
+
+
+def check_number(value: Any) -> float:
+    """An int in 0..2⁶², or a finite float."""
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 2**62:
+        return value
+    raise ValueError(f"should be an int from 0 to 2**62 or a finite float, not {value!r:.40}")
 
 
 def check_name(name: str) -> str:

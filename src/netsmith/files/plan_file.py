@@ -28,6 +28,11 @@ _MEND = (
 )
 
 
+def _plain(number: float) -> float:
+    """Without the memory of where it came from."""
+    return float(number) if isinstance(number, float) else int(number)
+
+
 def plan_to_json(plan: Plan, weights: WeightsEntry | None = None) -> dict[str, Any]:
     """The plan as JSON values, with format, version and checksum. ``weights`` says how the tensors beside it lie."""
     record: dict[str, Any] = {
@@ -47,7 +52,7 @@ def plan_to_json(plan: Plan, weights: WeightsEntry | None = None) -> dict[str, A
         ],
         "sizes": {axis: int(size) for axis, size in plan.sizes.items()},
         "layouts": {name: [encode_layout(layout) for layout in dims] for name, dims in plan.layouts.items()},
-        "attributes": {key: [int(before), int(after)] for key, (before, after) in plan.attributes.items()},
+        "attributes": {key: [_plain(before), _plain(after)] for key, (before, after) in plan.attributes.items()},
         "refitted": sorted(plan.refitted),
         "weights": None if weights is None else weights.model_dump(),
     }

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
 
-from .layout_codec import MAX_UNITS, check_name, check_printable, decode_layout
+from .layout_codec import MAX_UNITS, check_name, check_number, check_printable, decode_layout
 
 FORMAT = "netsmith-plan"
 VERSION = 1
@@ -17,7 +17,7 @@ VERSION = 1
 Name = Annotated[str, AfterValidator(check_name)]
 Units = Annotated[int, Field(ge=1, le=MAX_UNITS)]
 Index = Annotated[int, Field(ge=0, lt=MAX_UNITS)]
-Number = Annotated[int, Field(ge=0, le=2**62)]  # what forward reads may be an offset (0) or a product of sizes
+Number = Annotated[Any, PlainValidator(check_number)]  # a size, an offset (0), or a scale such as head_dim ** -0.5
 Words = Annotated[str, Field(max_length=1000), AfterValidator(check_printable)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 LayoutJson = Annotated[Any, PlainValidator(decode_layout)]

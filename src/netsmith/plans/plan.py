@@ -22,8 +22,8 @@ class Plan:
         sizes: units before the plan of every axis that a layout names.
         layouts: for each tensor that changes (parameter or buffer, by its state-dict style name), the layout of each
             of its dimensions.
-        attributes: integers that forward reads, key -> (before, after). Keys are "module.path:attribute", with
-            "[i]" for items of tuples, e.g. "blocks.0.attn:num_heads" or ":config.hidden_size".
+        attributes: numbers that forward or the constructor reads, key -> (before, after). Keys are
+            "module.path:attribute", with "[i]" for items of tuples: "blocks.0.attn:num_heads", ":config.hidden_size".
         fingerprint: of the structure the plan was made for (``netsmith.wiring.fingerprint``).
         refitted: tensors whose values were changed after the edits (repair, recalibration, training); ``verify``
             compares the others bit by bit.
@@ -32,7 +32,7 @@ class Plan:
     edits: tuple[Edit, ...]
     sizes: Mapping[str, int]
     layouts: Mapping[str, tuple[Layout, ...]]
-    attributes: Mapping[str, tuple[int, int]]
+    attributes: Mapping[str, tuple[float, float]]
     fingerprint: str
     refitted: frozenset[str] = field(default_factory=frozenset)
 

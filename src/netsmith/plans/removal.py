@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Literal
 
 from ..costs import Cost, latencies, predict
 from ..errors import BudgetError, InputError
@@ -27,6 +28,7 @@ def plan_removal(
     score: Score = magnitude,
     round_to: int | None = None,
     ignore: Iterable[str] = (),
+    cut: Literal["inside", "whole"] = "inside",
 ) -> Plan:
     """Plan to remove the units that matter least, the same share of every axis.
 
@@ -37,6 +39,8 @@ def plan_removal(
         score: ``(axis, weights) -> (axis.size,)``, higher = keep.
         round_to: widths become multiples of this (8 suits most CPUs, 8 or 64 GPUs); None: any width.
         ignore: name patterns; inputs, outputs and parameters of what matches keep their size.
+        cut: of a dimension that is a product, such as heads × head width, remove units "inside" each (narrower heads)
+            or "whole" ones (fewer heads).
 
     Returns:
         A plan that a twin of the model was run with, call by call. Axes that could not follow keep their size.
@@ -51,15 +55,14 @@ def plan_removal(
         >>> plan = netsmith.plan_removal(wiring, budget=netsmith.Budget(macs=0.5))  # doctest: +SKIP
     """
     _check(wiring, keep, budget, score, round_to)
-    names = changeable_axes(wiring, protected_axes(wiring, ignore))
+    if cut not in ("inside", "whole"):
+        raise InputError(f'cut={cut!r}; give "inside" or "whole"')
+    names = changeable_axes(wiring, protected_axes(wiring, ignore), cut)
     scores = {name: scored(wiring, wiring.axis[name], score) for name in names}
 
     def targets(share: float, without: Iterable[str] = ()) -> dict[str, int]:
         return {
-            name: max(
-                rounded(math.floor(wiring.sizes[name] * share + 0.5), wiring.sizes[name], round_to),
-                len(wiring.axis[name].pinned),
-            )
+            name: rounded(wiring.axis[name], math.floor(wiring.sizes[name] * share + 0.5), round_to)
             for name in names
             if name not in set(without)
         }
@@ -116,7 +119,8 @@ def largest_share(wiring: Wiring, budget: Budget, sizing_at: Callable[[float], S
     excess = fits(sizing_at(low))
     if excess is not None:
         raise BudgetError(
-            f"the budget cannot be met: {excess} even with every axis that may change at its smallest width"
+            f"the budget cannot be met: {excess}, even with every axis that may change at its smallest width. That is "
+            "the floor; give a budget above it, or protect fewer layers"
         )
     measured = budget.latency_ms is not None
     for _ in range(6 if measured else _STEPS):

@@ -29,10 +29,12 @@ class _Relation:
     axes: frozenset[str]
 
 
-def changeable_axes(wiring: Wiring, excluded: Iterable[str] = ()) -> list[str]:
+def changeable_axes(wiring: Wiring, excluded: Iterable[str] = (), cut: str = "inside") -> list[str]:
     """Axes that a plan may change together: free, in a parameter, and one factor of each product.
 
-    Of a dimension that is a product (heads × head width) only one factor is cut: the innermost of at least 4 units.
+    Of a dimension that is a product (heads × head width) only one factor is cut: with ``cut="inside"`` the innermost of
+    at least 4 units, with ``cut="whole"`` the outermost of at least 2. Factors that lie in a buffer which only the
+    constructor computes (rotary frequencies along the head width) come last: made anew, it would have other values.
     """
     excluded = set(excluded)
     free = {
@@ -40,19 +42,39 @@ def changeable_axes(wiring: Wiring, excluded: Iterable[str] = ()) -> list[str]:
         for axis in wiring.free_axes
         if axis.name not in excluded and axis.size > 1 and any(m.trainable for m in axis.members)
     }
+    recomputed = {
+        name
+        for tensor in wiring.recomputed & wiring.layouts.keys()
+        for d in wiring.layouts[tensor]
+        for name in axis_names(d)
+    }
     products: list[Layout] = []
     for name in wiring.parameter_names():
         for layout in wiring.layouts[name]:
             products += _products(layout)
-    for layout in sorted(products, key=len):
+    chosen: set[str] = set()
+    for layout in sorted(products, key=lambda p: (not recomputed & set(axis_names(p)), len(p))):
         factors = [[n for n in axis_names((part,)) if n in free] for part in layout]
         candidates = [i for i, names in enumerate(factors) if names]
-        if len(candidates) > 1:
-            sizes = [layout_size((layout[i],), wiring.sizes) for i in candidates]
-            best = candidates[max(range(len(candidates)), key=lambda j: (sizes[j] >= 4, j))]
-            for i in candidates:
-                if i != best and not set(factors[i]) & set(factors[best]):
-                    free -= set(factors[i])
+        if not candidates:
+            continue
+        stored = {i: not recomputed & set(factors[i]) for i in candidates}
+        inside = cut == "inside" and not recomputed & set(axis_names(layout))
+
+        def preference(i: int) -> tuple[bool, bool, bool, int]:
+            size = layout_size((layout[i],), wiring.sizes)  # noqa: B023
+            return (
+                stored[i],  # noqa: B023
+                bool(chosen & set(factors[i])),  # noqa: B023
+                size >= (4 if inside else 2),  # noqa: B023
+                i if inside else -i,  # noqa: B023
+            )
+
+        best = max(candidates, key=preference)
+        chosen |= set(factors[best])
+        for i in candidates:
+            if i != best and not set(factors[i]) & set(factors[best]):
+                free -= set(factors[i])
     return [axis.name for axis in wiring.axes if axis.name in free]
 
 
@@ -154,7 +176,9 @@ class _Solver:
         for name in sorted(relation.axes & set(self.targets), key=lambda n: (-self.wiring.sizes[n], n)):
             before = self.sizes[name]
             full = self.wiring.sizes[name]
-            for size in sorted(range(1, full + 1), key=lambda s: abs(s - self.targets[name]))[:512]:
+            axis = self.wiring.axis[name]
+            allowed = [n for n in range(max(1, len(axis.pinned)), full + 1) if n % axis.multiple_of == 0]
+            for size in sorted(allowed, key=lambda s: abs(s - self.targets[name]))[:512]:
                 self.sizes[name] = size
                 if self.holds(relation):
                     return True

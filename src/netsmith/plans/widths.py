@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
 
-from ..errors import EvidenceError, ModelError, PlanError
+from ..errors import EvidenceError, ModelError
 from ..scores import Score, Weights
 from ..wiring import Axis, Wiring
 from ..wiring.layouts import axis_names
 from ..wiring.proof import replay
+from .configuration import settle_configuration
 from .edits import ResizeAxis
 from .plan import Plan
 from .sizing import Sizing, solve
@@ -18,35 +20,43 @@ from .sizing import Sizing, solve
 _MOST_REPLAYS = 25
 
 
-def rounded(size: int, full: int, round_to: int | None) -> int:
-    """A width that is allowed: 1..full, and a multiple of ``round_to`` where the full width is larger than that."""
-    if round_to is None or full <= round_to:
-        return max(1, min(size, full))
-    return max(round_to, min(round(size / round_to) * round_to, full))
+def rounded(axis: Axis, size: int, round_to: int | None) -> int:
+    """A width that the axis may have, near ``size``.
+
+    1..axis.size, and a multiple of ``round_to`` where the axis is wider than that. What a kernel wants always holds:
+    an axis too narrow for it keeps its size.
+    """
+    if size >= axis.size:
+        return axis.size
+    step = math.lcm(round_to or 1, axis.multiple_of)
+    if axis.size <= step:
+        step = axis.multiple_of
+        if 1 < axis.size <= step:
+            return axis.size
+    return max(step, len(axis.pinned), min(round(size / step) * step, axis.size - axis.size % step))
 
 
 def proven_sizing(wiring: Wiring, targets: Mapping[str, int]) -> tuple[Sizing, dict[str, str]]:
     """A sizing near the targets with which a twin of the model runs call by call as promised.
 
     Returns:
-        The sizing, and axis -> reason for the axes that had to keep their size after all.
-
-    Raises:
-        PlanError: no sizing survives.
+        The sizing, and axis -> reason for the axes that had to keep their size after all. Where nothing survives the
+        sizing changes nothing.
     """
     targets = dict(targets)
     given_up: dict[str, str] = {}
-    why = ""
-    for _ in range(_MOST_REPLAYS):
+    for attempt in range(_MOST_REPLAYS):
         sizing = solve(wiring, targets)
+        if all(size == wiring.sizes[name] for name, size in sizing.sizes.items()):
+            return sizing, given_up
         divergence = replay(wiring, sizing.sizes, sizing.attributes)
         if divergence is None:
             return sizing, given_up
-        for name in divergence.axes:
+        last = attempt == _MOST_REPLAYS - 2  # then change nothing: always right
+        for name in targets if last else divergence.axes:
             given_up[name] = divergence.why
-            targets.pop(name, None)
-        why = divergence.why
-    raise PlanError(f"no choice of widths runs as promised; the last try failed with: {why}")
+        targets = {name: size for name, size in targets.items() if name not in given_up}
+    return solve(wiring, {}), given_up
 
 
 def plan_for(wiring: Wiring, sizing: Sizing, choose: Mapping[str, Sequence[int]]) -> Plan:
@@ -68,19 +78,24 @@ def plan_for(wiring: Wiring, sizing: Sizing, choose: Mapping[str, Sequence[int]]
         for tensor, dims in wiring.layouts.items()
         if any(name in changed for layout in dims for name in axis_names(layout))
     }
+    # the further names of tied tensors too: the plan may be carried out on a copy whose ties were lost
+    layouts |= {alias: layouts[first] for alias, first in wiring.aliases.items() if first in layouts}
     named = {name for dims in layouts.values() for layout in dims for name in axis_names(layout)}
-    attributes = {
+    attributes: dict[str, tuple[float, float]] = {
         key: (before, sizing.attributes[key])
         for key, before in wiring.attributes.items()
         if sizing.attributes[key] != before
     }
+    if edits:
+        attributes |= settle_configuration(wiring, sizing)
     sizes = {name: wiring.sizes[name] for name in sorted(named | changed)}
     return Plan(edits, sizes, layouts, attributes, wiring.fingerprint)
 
 
 def best_units(axis: Axis, score: torch.Tensor, count: int) -> tuple[int, ...]:
     """The ``count`` units with the highest score, ascending; pinned units always stay; ties go to the lower unit."""
-    ranked = sorted(range(axis.size), key=lambda u: (u not in axis.pinned, -float(score[u]), u))
+    values = score.tolist()
+    ranked = sorted(range(axis.size), key=lambda u: (u not in axis.pinned, -values[u], u))
     return tuple(sorted(ranked[:count]))
 
 
@@ -92,15 +107,15 @@ def scored(wiring: Wiring, axis: Axis, score: Score) -> torch.Tensor:
         ModelError: the weights are on ``meta`` or hold NaN or infinity.
     """
     tensors = {m.tensor: wiring.tensors[m.tensor] for m in axis.members}
-    if any(t.is_meta for t in tensors.values()):
-        raise ModelError(
-            f"axis {axis.name!r} has weights on 'meta'; load them before scoring, or pass a score that needs none"
-        )
     values = score(axis, Weights(tensors))
     if not isinstance(values, torch.Tensor) or tuple(values.shape) != (axis.size,):
         got = tuple(values.shape) if isinstance(values, torch.Tensor) else type(values).__name__
         raise EvidenceError(
             f"score {_name(score)} gave {got} for axis {axis.name!r}; expected ({axis.size},), one number per unit"
+        )
+    if values.is_meta:
+        raise ModelError(
+            f"axis {axis.name!r} has weights on 'meta'; load them before scoring, or pass a score that needs none"
         )
     if not torch.isfinite(values).all():
         bad = [name for name, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()]

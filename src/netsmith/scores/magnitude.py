@@ -22,7 +22,7 @@ def magnitude(axis: Axis, weights: Weights) -> torch.Tensor:
 
     Source: Li et al., ICLR 2017, arXiv:1608.08710, over coupled layers as in Fang et al., CVPR 2023, arXiv:2301.12900.
     """
-    total = torch.zeros(axis.size)
-    for rows in weights.per_unit(axis):
-        total += rows.float().square().sum(dim=1).cpu()
-    return total.sqrt()
+    squares = [rows.float().square().sum(dim=1) for rows in weights.per_unit(axis)]
+    return (
+        torch.stack([s.to(squares[0].device) for s in squares]).sum(dim=0).sqrt() if squares else torch.zeros(axis.size)
+    )

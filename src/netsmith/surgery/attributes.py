@@ -10,38 +10,24 @@ from __future__ import annotations
 from torch import nn
 
 from ..plans import Plan
+from ..wiring.describing import DESCRIBES
 from ..wiring.slots import int_slots, map_ints
-
-# attribute name -> (parameter or buffer, dimension)
-DESCRIBES: dict[str, tuple[tuple[str, int], ...]] = {
-    "in_features": (("weight", 1), ("in_proj_weight", 1)),
-    "out_features": (("weight", 0),),
-    "in_channels": (("weight", 1),),
-    "out_channels": (("weight", 0),),
-    "num_features": (("weight", 0), ("running_mean", 0)),
-    "num_channels": (("weight", 0),),
-    "embedding_dim": (("weight", 1),),
-    "normalized_shape": (("weight", 0),),
-    "num_parameters": (("weight", 0),),
-    "in1_features": (("weight", 1),),
-    "in2_features": (("weight", 2),),
-    "kdim": (("in_proj_weight", 1), ("k_proj_weight", 1)),
-    "vdim": (("in_proj_weight", 1), ("v_proj_weight", 1)),
-    "nf": (("weight", 1),),  # transformers' Conv1D stores (in, out)
-    "nx": (("weight", 0),),
-    "hidden_size": (("weight_hh_l0", 1), ("weight_hh", 1)),
-    "input_size": (("weight_ih_l0", 1), ("weight_ih", 1)),
-}
 
 
 def write_attributes(model: nn.Module, plan: Plan) -> None:
     """Give the plan's attributes their new values, then those that only describe."""
 
     def changed(key: str, value: int) -> int:
-        return plan.attributes[key][1] if key in plan.attributes else value
+        return int(plan.attributes[key][1]) if key in plan.attributes else value
 
     for slot in int_slots(model):
         slot.holder[slot.name] = map_ints(slot.value, slot.key, changed)
+    for key, (_, after) in plan.attributes.items():
+        if isinstance(after, float):  # a scale that the constructor computed from a width
+            path, _, name = key.partition(":")
+            own = model.get_submodule(path).__dict__
+            if isinstance(own.get(name), float):
+                own[name] = after
 
 
 def describe_again(original: nn.Module, edited: nn.Module) -> None:

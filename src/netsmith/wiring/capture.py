@@ -67,7 +67,12 @@ class Resize:
 
 
 def capture(
-    model: nn.Module, example_inputs: Any, *, rules: Mapping[Any, Rule] | None, resize: Resize | None = None, fake: bool = True
+    model: nn.Module,
+    example_inputs: Any,
+    *,
+    rules: Mapping[Any, Rule] | None,
+    resize: Resize | None = None,
+    fake: bool = True,
 ) -> Capture:
     """Read one call of the model in eval mode.
 
@@ -96,13 +101,15 @@ def capture(
     def given(tensor: torch.Tensor) -> torch.Tensor:
         copied = mode.from_tensor(tensor) if fake else tensor.clone()
         if rules is not None:
-            recorder.put(copied, [spaces.new(n, "a dimension of the model's input") for n in copied.shape], Origin("input"))
+            recorder.put(
+                copied, [spaces.new(n, "a dimension of the model's input") for n in copied.shape], Origin("input")
+            )
         return copied
 
     args, kwargs = map_tensors(args, given), map_tensors(kwargs, given)
     noted = provenance.equalities.set(result.equalities)
     try:
-        with _caches_emptied(), torch.no_grad(), transparent_functional(), mode, recorder:
+        with _caches_emptied(), _same_random_numbers(model), torch.no_grad(), transparent_functional(), mode, recorder:
             out = twin(*args, **kwargs)
         for tensor in tensors_in(out):
             result.output_shapes.append(tuple(int(n) for n in tensor.shape))
@@ -207,7 +214,7 @@ def _follow_modules(twin: nn.Module, path: list[str], result: Capture) -> None:
 
 
 def _tie_rewritten(twin: nn.Module, result: Capture) -> None:
-    """A tensor that forward puts in a slot (weight norm as a hook, a running state) has the dimensions of the old one."""
+    """A tensor that forward puts in a slot (weight norm as a hook, a running state) has the old one's dimensions."""
     for slot in tensor_slots(twin):
         if slot.name not in result.tensors or id(slot.tensor) == result.twins[slot.name]:
             continue
@@ -245,6 +252,14 @@ def transparent_functional() -> Iterator[None]:
             setattr(F, name, function)
 
 
+@contextlib.contextmanager
+def _same_random_numbers(model: nn.Module) -> Iterator[None]:
+    """What a forward on real tensors draws, the caller's program draws again."""
+    devices = {p.get_device() for p in model.parameters() if p.is_cuda}
+    with torch.random.fork_rng(devices=sorted(devices)):
+        yield
+
+
 def _never(*args: object) -> bool:
     return False
 
@@ -268,5 +283,3 @@ def _lru_caches() -> list[Any]:
         for item in gc.get_referrers(functools._lru_cache_wrapper)  # its instances: half the time of get_objects()
         if type(item) is functools._lru_cache_wrapper and not (item.__module__ or "").startswith(own)
     ]
-
-

@@ -1,15 +1,16 @@
-"""Integers that remember where they came from.
+"""Numbers that remember where they came from.
 
 On the throw-away twin of a model, the ints held by modules and configuration objects are ``SourcedInt``s; so are the
 entries of ``x.shape``. Arithmetic on them builds an expression, an equality that holds becomes a constraint. When a
 ``view(B, N, 3, self.num_heads, self.head_dim)`` runs, the recorder therefore knows which attribute must change with
-which axis. ``int()``, ``/`` and ``len()`` lose the source; then the axis is frozen, never wrong.
+which axis. ``int()``, ``round()`` and ``len()`` lose the source; then the axis is frozen, never wrong. Quotients and
+powers are ``SourcedFloat``s: a scale such as ``head_dim ** -0.5`` is known to depend on a width.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -33,17 +34,17 @@ class SizeOf:
 
 @dataclass(frozen=True, eq=False)
 class Operation:
-    """Integer arithmetic, e.g. ``Operation("floordiv", SizeOf(channels), Attribute(":num_heads"))``."""
+    """Arithmetic, e.g. ``Operation("floordiv", SizeOf(channels), Attribute(":num_heads"))``."""
 
     name: str
     left: Expression
     right: Expression
 
 
-Expression = int | Attribute | SizeOf | Operation
+Expression = int | float | Attribute | SizeOf | Operation
 
-OPERATORS: dict[str, Callable[[int, int], int]] = {
-    name: getattr(operator, name) for name in ("add", "sub", "mul", "floordiv", "mod")
+OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    name: getattr(operator, name) for name in ("add", "sub", "mul", "floordiv", "mod", "truediv", "pow")
 }
 
 equalities: ContextVar[list[tuple[Expression, Expression]] | None] = ContextVar("equalities", default=None)
@@ -86,27 +87,55 @@ class SourcedInt(int):
         return SourcedInt(-int(self), Operation("mul", self.expression, -1))
 
 
-def source(value: int) -> Expression:
-    """The expression of an int; an ordinary int stands for itself."""
-    return value.expression if isinstance(value, SourcedInt) else int(value)
+class SourcedFloat(float):
+    """A float with an ``expression``. Behaves like the float everywhere else."""
+
+    expression: Expression
+
+    def __new__(cls, value: float, expression: Expression) -> SourcedFloat:
+        self = float.__new__(cls, value)
+        self.expression = expression
+        return self
+
+    def __deepcopy__(self, memo: object) -> SourcedFloat:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> tuple[type, tuple[float]]:
+        return float, (float(self),)
+
+    def __neg__(self) -> SourcedFloat:
+        return SourcedFloat(-float(self), Operation("mul", self.expression, -1))
 
 
-def _arithmetic(method: str, name: str, swapped: bool) -> Callable[[SourcedInt, Any], Any]:
-    plain = getattr(int, method)
+def source(value: float) -> Expression:
+    """The expression of a number; an ordinary one stands for itself."""
+    if isinstance(value, (SourcedInt, SourcedFloat)):
+        return value.expression
+    return int(value) if isinstance(value, int) else float(value)
 
-    def compute(self: SourcedInt, other: Any) -> Any:
-        result = plain(self, other)
-        if result is NotImplemented or not isinstance(other, int):
-            return result
+
+def sourced(value: Any, expression: Expression) -> Any:
+    """The value, remembering an expression if it is a number."""
+    if isinstance(value, int):
+        return SourcedInt(value, expression)
+    return SourcedFloat(value, expression) if isinstance(value, float) else value
+
+
+def _arithmetic(name: str, swapped: bool) -> Callable[[Any, Any], Any]:
+    def compute(self: Any, other: Any) -> Any:
+        if not isinstance(other, (int, float)):
+            return NotImplemented
         left, right = (other, self) if swapped else (self, other)
-        return SourcedInt(result, Operation(name, source(left), source(right)))
+        plain = [int(v) if isinstance(v, int) else float(v) for v in (left, right)]
+        return sourced(OPERATORS[name](*plain), Operation(name, source(left), source(right)))
 
     return compute
 
 
-for _name in OPERATORS:
-    setattr(SourcedInt, f"__{_name}__", _arithmetic(f"__{_name}__", _name, swapped=False))
-    setattr(SourcedInt, f"__r{_name}__", _arithmetic(f"__r{_name}__", _name, swapped=True))
+for _kind in (SourcedInt, SourcedFloat):
+    for _name in OPERATORS:
+        setattr(_kind, f"__{_name}__", _arithmetic(_name, swapped=False))
+        setattr(_kind, f"__r{_name}__", _arithmetic(_name, swapped=True))
 
 
 def rewrite(expression: Expression, change: Callable[[Dim], Any]) -> Expression:
@@ -118,7 +147,7 @@ def rewrite(expression: Expression, change: Callable[[Dim], Any]) -> Expression:
     return expression
 
 
-def evaluate(expression: Expression, size: Callable[[Any], int], attributes: dict[str, int]) -> int:
+def evaluate(expression: Expression, size: Callable[[Any], int], attributes: Mapping[str, float]) -> Any:
     """Value under new axis sizes and attribute values. May raise ZeroDivisionError."""
     if isinstance(expression, Attribute):
         return attributes[expression.key]

@@ -11,7 +11,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from . import spaces
-from .provenance import Expression, SizeOf, SourcedInt, source
+from .provenance import Expression, SizeOf, SourcedInt
 from .spaces import Dim
 
 Dims = list[Dim]
@@ -129,6 +129,15 @@ class Call:
         """The program reads the first (or last) unit of this dimension by its position: that unit must stay."""
         self.recorder.pinned.append((dim, first))
 
+    def positions(self, dim: Dim, output: int) -> None:
+        """This output of the call names units of the dimension by position: if it is read, they must stay."""
+        self.recorder.named.append((dim, Origin("call", call=len(self.recorder.calls), output=output)))
+
+    def aligned(self, dim: Dim, multiple: int) -> None:
+        """The function's kernel wants the size of this dimension to be a multiple of this."""
+        if multiple > 1:
+            self.recorder.alignments.append((dim, multiple))
+
     def role(self, tensor: Any, dim: int, role: str) -> None:
         """Say how a parameter's dimension meets its axis: "producer", "consumer" or "pointwise"."""
         if isinstance(tensor, torch.Tensor):
@@ -141,7 +150,7 @@ def constants(tensor: torch.Tensor, why: str = "computed without parameters") ->
 
 @dataclass(eq=False)
 class Recorder(TorchFunctionMode):
-    """Reads a forward. With ``rules=None`` it only notes names and shapes, to compare an edited model with a promise."""
+    """Reads a forward. With ``rules=None`` it only notes names and shapes, to compare an edit with its promise."""
 
     rules: Mapping[Any, Rule] | None
     module: Callable[[], str]
@@ -149,6 +158,8 @@ class Recorder(TorchFunctionMode):
     constraints: list[tuple[Expression, Expression]] = field(default_factory=list)
     statistics: list[tuple[Dim, str]] = field(default_factory=list)
     pinned: list[tuple[Dim, bool]] = field(default_factory=list)
+    named: list[tuple[Dim, Origin]] = field(default_factory=list)
+    alignments: list[tuple[Dim, int]] = field(default_factory=list)
     roles: dict[tuple[int, int], str] = field(default_factory=dict)
     unsupported: dict[str, list[str]] = field(default_factory=dict)
 
@@ -244,7 +255,9 @@ class Recorder(TorchFunctionMode):
         """Shapes come back as ints that remember their dimension; None for other calls."""
         if name == "shape.get" or (name == "size" and len(args) + len(kwargs) == 1):
             dims = self.dims(args[0])
-            return torch.Size(SourcedInt(int(n), SizeOf(d)) if n > 1 else int(n) for n, d in zip(out, dims, strict=True))
+            return torch.Size(
+                SourcedInt(int(n), SizeOf(d)) if n > 1 else int(n) for n, d in zip(out, dims, strict=True)
+            )
         if name == "size":
             dim = self.dims(args[0])[args[1] if len(args) > 1 else kwargs["dim"]]
             return SourcedInt(int(out), SizeOf(dim)) if out > 1 else out
@@ -259,7 +272,7 @@ class Recorder(TorchFunctionMode):
         if rule is None:
             return self._give_up(call, "no wiring rule")
         try:
-            result = rule(call)
+            result: Any = rule(call)
         except Exception as error:  # a rule that does not understand its call freezes what the call touches
             return self._give_up(call, f"the rule failed with {type(error).__name__}: {error}")
         if result is None:
@@ -289,7 +302,16 @@ def _note(name: str, args: tuple, kwargs: dict) -> str:
     return ""
 
 
-_WRITING_OPERATORS = ("__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__", "__idiv__", "__iand__", "__ior__")
+_WRITING_OPERATORS = (
+    "__setitem__",
+    "__iadd__",
+    "__isub__",
+    "__imul__",
+    "__itruediv__",
+    "__idiv__",
+    "__iand__",
+    "__ior__",
+)
 
 
 def _writes(name: str) -> bool:

@@ -110,6 +110,23 @@ def map_ints(value: Any, key: str, change: Any) -> Any:
     return change(key, value) if _is_int(value) else value
 
 
+def int_values(model: nn.Module) -> dict[str, int]:
+    """Every int > 1 by its key."""
+    values: dict[str, int] = {}
+    for slot in int_slots(model):
+        map_ints(slot.value, slot.key, lambda key, value: values.setdefault(key, int(value)))
+    return values
+
+
+def recomputed_buffers(model: nn.Module) -> frozenset[str]:
+    """Buffers that no state dict holds: the constructor computes them (rotary frequencies, index tables)."""
+    return frozenset(
+        f"{path}.{name}" if path else name
+        for path, module in model.named_modules()
+        for name in module._non_persistent_buffers_set
+    )
+
+
 def clear_tensor_caches(model: nn.Module) -> None:
     """Empty public dict attributes that hold nothing but tensors: caches that a changed width would make wrong."""
     for module in model.modules():

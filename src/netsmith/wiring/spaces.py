@@ -90,6 +90,11 @@ def is_frozen(dim: Dim) -> bool:
     return all(leaf.frozen for leaf in leaves(dim))
 
 
+def _reason(dim: Dim) -> str:
+    """Why a frozen dimension is frozen; one that was cut into single units has no leaf that could say."""
+    return next((leaf.frozen for leaf in leaves(dim) if leaf.frozen), "read one unit at a time")
+
+
 def freeze(dim: Dim, why: str) -> None:
     """No plan may change these axes. The first reason stays."""
     fresh = [leaf for leaf in leaves(dim) if not leaf.frozen]
@@ -113,7 +118,7 @@ def concat(parts: Sequence[Dim]) -> Dim:
         return flat[0]
     total = Space(sum(size_of(part) for part in flat))
     if all(is_frozen(part) for part in flat):
-        total.frozen = next((leaf.frozen for part in flat for leaf in leaves(part)), "concatenation of constants")
+        total.frozen = _reason([space for part in flat for space in part])
     else:
         total.kind, total.parts = "sum", flat
     return [total]
@@ -228,8 +233,9 @@ def split(dim: Dim, sizes: Sequence[int]) -> list[Dim]:
     if len(sizes) == 1:
         return [dim]
     if is_frozen(dim):
-        return [new(s, leaves(dim)[0].frozen) for s in sizes]
-    head, tail, common = atoms(dim), [], gcd(*sizes)
+        return [new(s, _reason(dim)) for s in sizes]
+    head, common = atoms(dim), gcd(*sizes)
+    tail: Dim = []
     while len(head) > 1:
         last = head[-1]
         shared = gcd(common, last.size)
@@ -253,7 +259,8 @@ def regroup(spaces: Dim, sizes: Sequence[int]) -> list[Dim]:
     Works stretch by stretch; a stretch ends where both factorizations have the same cumulative size, so that a
     mismatch among spatial sizes does not freeze the channels. A stretch without common refinement is frozen.
     """
-    sizes, rest, out = [int(s) for s in sizes], atoms(spaces), []
+    sizes, rest = [int(s) for s in sizes], atoms(spaces)
+    out: list[Dim] = []
     while len(out) < len(sizes):
         if sizes[len(out)] == 1:
             out.append([])
@@ -282,7 +289,7 @@ def _stretch(spaces: Dim, sizes: list[int]) -> list[Dim] | None:
     if len(sizes) == 1:
         return [list(spaces)]
     if is_frozen(spaces):
-        return [new(s, leaves(spaces)[0].frozen) for s in sizes]
+        return [new(s, _reason(spaces)) for s in sizes]
     rest, out = atoms(spaces), []
     for remaining in sizes:
         dim: Dim = []
@@ -316,7 +323,7 @@ def unify(left: Dim, right: Dim) -> None:
         raise ValueError(f"dimensions of sizes {size_of(left)} and {size_of(right)} cannot be one")
     if is_frozen(left) or is_frozen(right):
         fixed, other = (left, right) if is_frozen(left) else (right, left)
-        freeze(other, leaves(fixed)[0].frozen or "tied to a frozen axis")
+        freeze(other, _reason(fixed))
         return
     while left and right:
         a, b = find(left[0]), find(right[0])

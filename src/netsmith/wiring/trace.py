@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import lcm
 from typing import Any, Literal
 
 import torch
@@ -12,11 +13,12 @@ from ..errors import CaptureError, InputError, UnknownOpError
 from . import spaces
 from .blocks import find_blocks
 from .capture import Capture, capture
+from .construction import configured_sizes
 from .layouts import Concat, Layout, axis_names
-from .provenance import SizeOf, attributes_in, dims_in, rewrite
+from .provenance import attributes_in, dims_in, rewrite
 from .recorder import Rule
 from .rules import DEFAULT_RULES
-from .slots import fingerprint
+from .slots import fingerprint, recomputed_buffers
 from .spaces import Dim, Space
 from .wiring import Axis, Member, Unsupported, WiredCall, Wiring
 
@@ -63,7 +65,7 @@ def trace(
     for dims in captured.outputs:
         for dim in dims:
             spaces.freeze(dim, "a dimension of the model's output")
-    _freeze_unread(captured)
+    _freeze_by_reading(captured)
     wiring = _Namer(captured).wiring(model, example_inputs)
     if wiring.unsupported and unknown == "raise":
         raise UnknownOpError(_unsupported_message(wiring))
@@ -82,13 +84,17 @@ def _capture_either_way(model: nn.Module, example_inputs: Any, rules: Mapping[An
             raise real from error
 
 
-def _freeze_unread(captured: Capture) -> None:
-    """Tensors that no call was given: another forward may read them (training, a closure over the original model)."""
-    read = {origin.name for call in captured.recorder.calls for origin in call.origins if origin.kind == "slot"}
+def _freeze_by_reading(captured: Capture) -> None:
+    """Freeze tensors that nothing reads (another forward may: in training, through a closure over the original), and
+    dimensions whose units are named by positions that something reads."""
+    read = {origin for call in captured.recorder.calls for origin in call.origins} | set(captured.output_origins)
+    slots = {origin.name for origin in read if origin.kind == "slot"} | captured.rewritten
     for name, (_, dims) in captured.tensors.items():
-        if name not in read and name not in captured.rewritten:
-            for dim in dims:
-                spaces.freeze(dim, "not read by this forward")
+        for dim in dims if name not in slots else ():
+            spaces.freeze(dim, "not read by this forward")
+    for dim, origin in captured.recorder.named:
+        if origin in read:
+            spaces.freeze(dim, "its units are named by position")
 
 
 def _unsupported_message(wiring: Wiring) -> str:
@@ -184,6 +190,8 @@ class _Namer:
             module_layouts=_module_layouts(captured, self.layout),
             tensors=tensors,
             fake=captured.fake,
+            configured=configured_sizes(model),
+            recomputed=recomputed_buffers(model),
         )
 
     def _matters(self, expression: Any) -> bool:
@@ -206,6 +214,11 @@ class _Namer:
         for dim, first in self.captured.recorder.pinned:
             for leaf in _ends(dim, first):
                 pinned.setdefault(self.names.get(leaf, ""), set()).add(0 if first else leaf.size - 1)
+        multiples: dict[str, int] = {}
+        for dim, multiple in self.captured.recorder.alignments:
+            for leaf in spaces.leaves(dim):
+                if leaf in self.names:
+                    multiples[self.names[leaf]] = lcm(multiple, multiples.get(self.names[leaf], 1))
         return tuple(
             Axis(
                 name,
@@ -214,6 +227,7 @@ class _Namer:
                 tuple(found),
                 tuple(statistics.get(name, ())),
                 tuple(sorted(pinned.get(name, ()))),
+                multiples.get(name, 1),
             )
             for name, found in members.items()
         )

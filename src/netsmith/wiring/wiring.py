@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from .construction import Configured
 from .layouts import Layout, unit_positions
 from .provenance import Expression
 from .recorder import Origin
@@ -57,6 +58,7 @@ class Axis:
         members: every dimension in which it lies.
         statistics: calls that normalize or average over it: removing units changes the statistic.
         pinned: units that forward reads by position; a plan must keep them.
+        multiple_of: what a kernel wants the size to be a multiple of; 1 where it does not matter.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Axis:
     members: tuple[Member, ...]
     statistics: tuple[str, ...] = ()
     pinned: tuple[int, ...] = ()
+    multiple_of: int = 1
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,8 @@ class Wiring:
         calls: what forward did, in order.
         relations: pairs of expressions that must stay equal.
         attributes: integer attributes that relations mention, with their values.
+        configured: sizes that the model's constructor takes from its configuration object.
+        recomputed: buffers that no state dict holds, because the constructor computes them.
         outputs: layouts of the model's output tensors.
         fake: captured without values; False where forward needed real ones (data-dependent control flow).
         rules: the table that was used.
@@ -153,6 +158,8 @@ class Wiring:
     module_layouts: Mapping[str, tuple[Layout, ...]]
     tensors: Mapping[str, torch.Tensor]
     fake: bool
+    configured: tuple[Configured, ...] = ()
+    recomputed: frozenset[str] = frozenset()
 
     @cached_property
     def axis(self) -> dict[str, Axis]:
@@ -177,7 +184,8 @@ class Wiring:
         free = self.free_axes
         lines = [
             f"Wiring of {type(self.model).__name__}: {len(self.axes)} axes, {len(free)} may change "
-            f"({self.free_share():.0%} of the parameters lie on them); {len(self.blocks)} blocks; {len(self.calls)} calls"
+            f"({self.free_share():.0%} of the parameters lie on them); "
+            f"{len(self.blocks)} blocks; {len(self.calls)} calls"
         ]
         lines += [f"  {axis.name:<52} {axis.size:>6}   {len(axis.members)} members" for axis in free]
         why = Counter(axis.frozen.partition(", in ")[0] for axis in self.axes if axis.frozen and axis.size > 1)

@@ -11,22 +11,22 @@ import torch.nn.functional as F
 from wiring.rules.exercise import Case, exercise
 
 UNARY = """
-relu relu6 gelu silu sigmoid tanh hardtanh hardswish hardsigmoid leaky_relu elu celu selu mish softplus logsigmoid
-rrelu hardshrink softshrink tanhshrink softsign exp exp2 expm1 log log2 log10 log1p sqrt rsqrt sin cos tan asin acos
+relu relu6 gelu silu sigmoid tanh hardtanh hardswish hardsigmoid leaky_relu elu celu selu mish softplus
+rrelu hardshrink softshrink exp exp2 expm1 log log2 log10 log1p sqrt rsqrt sin cos tan asin acos
 atan sinh cosh abs absolute neg negative positive square reciprocal sign sgn floor ceil round trunc frac erf erfc isnan
 isinf isfinite nan_to_num logit logical_not clone detach float half double bfloat16 long int bool zeros_like ones_like
-empty_like rand_like randn_like contiguous cpu clamp_min clamp_max __neg__ __invert__ bitwise_not type_as
+empty_like rand_like randn_like contiguous cpu clamp_min clamp_max __invert__ bitwise_not
 requires_grad_ alias resolve_conj resolve_neg dropout feature_dropout alpha_dropout feature_alpha_dropout
-native_dropout bernoulli fill_ zero_ normal_ uniform_ full_like threshold clamp clip to type pow
-heaviside data.get real.get
+native_dropout bernoulli fill_ zero_ normal_ uniform_ full_like threshold clamp clip to type pow data.get real.get
+log_sigmoid angle conj_physical i0 lgamma digamma
 """
 BINARY = """
 add sub subtract mul multiply div divide true_divide floor_divide pow rsub remainder fmod maximum minimum max min
-atan2 float_power __add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __rtruediv__ __div__ __rdiv__ __pow__
-__rpow__ __floordiv__ __mod__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ eq ne lt le gt ge logical_and logical_or
-logical_xor bitwise_and bitwise_or __and__ __or__ __xor__ copy_ lerp heaviside type_as
+atan2 float_power __rsub__ __rdiv__ __rpow__ __floordiv__ __eq__ eq ne lt le gt ge logical_and logical_or
+logical_xor bitwise_and bitwise_or __and__ __or__ __xor__ copy_ lerp heaviside hypot xlogy logaddexp
+logaddexp2 ldexp
 """
-INPLACE = "__iadd__ __isub__ __imul__ __itruediv__ __idiv__ __iand__ __ior__"
+INPLACE = "__iand__ __ior__ add_ mul_ div_"
 
 # arguments after the tensors
 MORE: dict[str, tuple] = {
@@ -49,7 +49,17 @@ MORE: dict[str, tuple] = {
     "lerp": (0.3,),
 }
 CONSTANT_RANDOM = ("rand_like", "randn_like", "normal_", "uniform_", "empty_like")
-INTEGERS = ("bitwise_not", "bitwise_and", "bitwise_or", "__invert__", "__and__", "__or__", "__xor__", "__iand__", "__ior__")
+INTEGERS = (
+    "bitwise_not",
+    "bitwise_and",
+    "bitwise_or",
+    "__invert__",
+    "__and__",
+    "__or__",
+    "__xor__",
+    "__iand__",
+    "__ior__",
+)
 
 
 def inside(x: torch.Tensor) -> torch.Tensor:
@@ -58,6 +68,8 @@ def inside(x: torch.Tensor) -> torch.Tensor:
 
 
 def named(name: str) -> Callable:
+    if name == "log_sigmoid":
+        return F.logsigmoid
     for home in (torch.Tensor, torch, F):
         if hasattr(home, name):
             return getattr(home, name)
@@ -82,11 +94,12 @@ def of(name: str, count: int) -> Callable:
     return call
 
 
-UNARY_CASES = [Case(name.rstrip("_") if not name.startswith("__") else name, of(name, 1), ((4, 6),), 2) for name in UNARY.split() if name not in ("heaviside", "type_as")]
-BINARY_CASES = [
-    Case(name.removesuffix("_") if not name.startswith("__") else name, of(name, 2), ((4, 6), (6,)), 2)
-    for name in (BINARY + INPLACE).split()
-]
+def rule_name(name: str) -> str:
+    return name if name.startswith("__") else name.removesuffix("_")
+
+
+UNARY_CASES = [Case(rule_name(name), of(name, 1), ((4, 6),), 2) for name in UNARY.split()]
+BINARY_CASES = [Case(rule_name(name), of(name, 2), ((4, 6), (6,)), 2) for name in (BINARY + INPLACE).split()]
 OTHER_CASES = [
     Case("lerp", torch.lerp, ((4, 6), (6,), (4, 1)), 2),
     Case("addcmul", torch.addcmul, ((4, 6), (6,), (4, 1)), 2),
@@ -95,6 +108,7 @@ OTHER_CASES = [
     Case("where", lambda a, b, c: torch.where(a > 0, b, c), ((4, 6), (6,), (4, 1)), 2),
     Case("prelu", F.prelu, ((2, 6, 4), (6,)), 3),
     Case("prelu", F.prelu, ((2, 6, 4), (1,)), 3, label="one slope"),
+    Case("type_as", torch.Tensor.type_as, ((4, 6), (8,)), 3),
     Case("softmax", lambda a: a.softmax(1), ((4, 6),), 2),
     Case("log_softmax", lambda a: F.log_softmax(a, -1), ((4, 6),), 2),
     Case("_softmax", lambda a: torch._softmax(a, 1, False), ((4, 6),), 2),
@@ -116,7 +130,7 @@ OTHER_CASES += [
     Case("__setitem__", write((slice(None), 0)), ((4, 6, 8), (8,)), 3, label="first unit"),
     Case("__setitem__", write(slice(None)), ((4, 6), (6,)), 2, label="broadcast"),
     Case("__setitem__", write((Ellipsis, slice(None))), ((4, 6), (4, 1)), 2, label="ellipsis"),
-    Case("__setitem__", write((slice(None), slice(0, 2))), ((4, 6), (4, 2)), 1, label="written in the code"),
+    Case("__setitem__", write((slice(None), slice(0, 2))), ((4, 6), (4, 2)), 2, label="written in the code"),
 ]
 
 

@@ -9,10 +9,36 @@ a copy with ``trace(..., rules={torch.roll: my_rule})``.
 from __future__ import annotations
 
 from ..recorder import Rule
-from . import contraction, creation, indexing, joining, layout, norms, pointwise, recurrent, reduction, spatial
+from . import (
+    contraction,
+    creation,
+    gathering,
+    indexing,
+    joining,
+    layout,
+    norms,
+    pointwise,
+    recurrent,
+    reduction,
+    spatial,
+    transforms,
+)
 
 DEFAULT_RULES: dict[str, Rule] = {}
-for _family in (reduction, pointwise, contraction, norms, spatial, layout, joining, indexing, creation, recurrent):
+for _family in (
+    reduction,
+    pointwise,
+    contraction,
+    norms,
+    spatial,
+    layout,
+    joining,
+    indexing,
+    gathering,
+    creation,
+    recurrent,
+    transforms,
+):
     DEFAULT_RULES |= _family.RULES
 
 __all__ = ["DEFAULT_RULES"]

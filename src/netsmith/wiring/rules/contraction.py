@@ -169,6 +169,61 @@ def attention(call: Call) -> Dims:
     return [*q[:-1], v[-1]]
 
 
+def grouped_mm(call: Call) -> Dims:
+    """Rows of x in groups, each times its own matrix (stacked experts). x (rows, in), y (groups, in, out), offsets."""
+    left, right = call.arg(0, "input", call.kwargs.get("self")), call.arg(1, "mat2")
+    x, y = call.dims(left), call.dims(right)
+    if len(x) != 2 or len(y) != 3:
+        raise TypeError("groups along another dimension")
+    spaces.unify(x[-1], y[-2])
+    call.role(right, -2, "consumer")
+    call.role(right, -1, "producer")
+    call.freeze(y[0], "one matrix for each group of rows")
+    for tensor in call.tensors()[2:]:
+        call.freeze(call.dims(tensor), "offsets of the groups")
+    for dim in (x[-1], y[-1]):
+        call.aligned(dim, 16 // right.element_size())  # the kernel wants rows of whole 16 bytes
+    return [x[0], y[-1]]
+
+
+def bilinear(call: Call) -> Dims:
+    x, y, weight = (call.dims(call.arg(i, n)) for i, n in enumerate(("input1", "input2", "weight")))
+    spaces.unify(x[-1], weight[1])
+    spaces.unify(y[-1], weight[2])
+    tensor = call.arg(2, "weight")
+    for i, role in enumerate(("producer", "consumer", "consumer")):
+        call.role(tensor, i, role)
+    _bias(call, call.arg(3, "bias"), weight[0])
+    return [*broadcast([x[:-1], y[:-1]], len(x) - 1), weight[0]]
+
+
+def inner(call: Call) -> Dims:
+    """inner(x, y): sums over the last dimension of both."""
+    x, y = call.dims(call.args[0]), call.dims(call.arg(1, "other"))
+    spaces.unify(x[-1], y[-1])
+    return [*x[:-1], *y[:-1]]
+
+
+def outer(call: Call) -> Dims:
+    return [*call.dims(call.args[0]), *call.dims(call.arg(1, "vec2", call.kwargs.get("other")))]
+
+
+def distances(call: Call) -> Dims:
+    """cdist: every row of x against every row of y; a coordinate that is zero in both adds nothing."""
+    x, y = call.dims(call.arg(0, "x1")), call.dims(call.arg(1, "x2"))
+    spaces.unify(x[-1], y[-1])
+    return [*broadcast([x[:-2], y[:-2]], call.out.dim() - 2), x[-2], y[-2]]
+
+
+def similarity(call: Call) -> Dims:
+    """cosine_similarity, pairwise_distance: meet unit by unit, then sum over one dimension."""
+    tensors = call.tensors()
+    rank = max(t.dim() for t in tensors)
+    met = broadcast([call.dims(t) for t in tensors], rank)
+    met.pop(int(call.arg(2, "dim", 1)) if call.name == "cosine_similarity" else -1)
+    return met
+
+
 def embedding(call: Call) -> Dims:
     weight, index = call.dims(call.arg(0, "weight")), call.dims(call.arg(1, "input"))
     call.freeze(weight[0], "rows of an embedding are looked up by number")
@@ -181,4 +236,7 @@ RULES = {"linear": linear, "einsum": einsum, "scaled_dot_product_attention": att
 RULES |= {f"conv{n}d": convolution for n in (1, 2, 3)}
 RULES |= {f"conv_transpose{n}d": transposed_convolution for n in (1, 2, 3)}
 RULES |= {name: matmul for name in ("matmul", "__matmul__", "__rmatmul__", "bmm", "mm", "mv", "dot", "vdot")}
+RULES |= {name: grouped_mm for name in ("_grouped_mm", "grouped_mm")}
+RULES |= {"bilinear": bilinear, "inner": inner, "outer": outer, "ger": outer}
+RULES |= {"cdist": distances, "_cdist_forward": distances, "cosine_similarity": similarity}
 RULES |= {name: added_matmul for name in ("addmm", "baddbmm", "addbmm")}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import torch
 
-from ..recorder import Call, Dims, constants
+from ..recorder import Call, Dims, Rule, constants
 
 
 def filled(call: Call) -> Dims:
     """zeros(n, m), x.new_zeros(...): a dimension follows the int it was made with."""
     start = 1 if call.name.startswith("new_") else 0
     sizes = call.ints(start, "size")
+    if call.name in ("full", "new_full"):
+        sizes = list(call.arg(start, "size"))
     if len(sizes) != call.out.dim():
         return constants(call.out, "a constant of the program")
     return [call.from_int(n) for n in sizes]
@@ -26,9 +28,10 @@ def constant(call: Call) -> Dims | list[Dims]:
 
 _CONSTANT = """
 arange linspace logspace tensor as_tensor eye meshgrid from_numpy scalar_tensor nms unique histc diff bincount
-randperm randint hann_window one_hot nonzero bucketize searchsorted cdist new_tensor
+randperm randint hann_window one_hot nonzero bucketize searchsorted new_tensor multinomial
+argwhere tril_indices triu_indices cartesian_prod combinations isin allclose equal
 """
-RULES = {
+RULES: dict[str, Rule] = {
     name: filled
     for name in ("zeros", "ones", "empty", "full", "rand", "randn", "new_zeros", "new_ones", "new_full", "new_empty")
 }

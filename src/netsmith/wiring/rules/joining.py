@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-
 from .. import spaces
-from ..recorder import Call, Dims
+from ..recorder import Call, Dims, Rule
 
 
 def cat(call: Call) -> Dims:
@@ -84,10 +83,8 @@ def glu(call: Call) -> Dims:
     return value
 
 
-RULES = {name: cat for name in ("cat", "concat", "concatenate", "hstack")}
+RULES: dict[str, Rule] = {name: cat for name in ("cat", "concat", "concatenate", "hstack")}
 RULES |= {"stack": stack, "unbind": unbind, "__iter__": unbind, "glu": glu}
 RULES |= {
-    name: split
-    for name in ("split", "chunk", "split_with_sizes", "tensor_split", "unsafe_chunk", "unsafe_split")
+    name: split for name in ("split", "chunk", "split_with_sizes", "tensor_split", "unsafe_chunk", "unsafe_split")
 }
-

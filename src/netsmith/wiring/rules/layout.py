@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from .. import spaces
-from ..recorder import Call, Dims, constants
+from ..recorder import Call, Dims, Rule, constants
 from .pointwise import broadcast
 
 
@@ -73,8 +74,8 @@ def transposed(call: Call) -> Dims:
 def movedim(call: Call) -> Dims:
     dims = call.dims(call.args[0])
 
-    def positions(value: int | Sequence[int]) -> list[int]:
-        return [int(i) % len(dims) for i in (value if isinstance(value, (tuple, list)) else [value])]  # type: ignore[union-attr,list-item]
+    def positions(value: Any) -> list[int]:
+        return [int(i) % len(dims) for i in (value if isinstance(value, (tuple, list)) else [value])]
 
     sources, targets = positions(call.arg(1, "source")), positions(call.arg(2, "destination"))
     out: list = [None] * len(dims)
@@ -153,7 +154,7 @@ def reordered(call: Call) -> Dims:
     return dims
 
 
-RULES = {name: view for name in ("view", "reshape", "_unsafe_view", "_reshape_alias")}
+RULES: dict[str, Rule] = {name: view for name in ("view", "reshape", "_unsafe_view")}
 RULES |= {"view_as": view_as, "reshape_as": view_as, "flatten": flatten, "ravel": flatten, "unflatten": unflatten}
 RULES |= {"permute": permute, "movedim": movedim, "moveaxis": movedim}
 RULES |= {name: transpose for name in ("transpose", "swapaxes", "swapdims")}

@@ -21,6 +21,15 @@ def batch_norm(call: Call) -> Dims:
     return dims
 
 
+def instance_norm(call: Call) -> Dims:
+    """The weights come before the running statistics; each is per channel, taken over the positions."""
+    dims = call.dims(call.arg(0, "input"))
+    for positions in dims[2:]:
+        call.statistic(positions)
+    _per_channel(call, dims[1], [*call.args[1:5], *call.kwargs.values()])
+    return dims
+
+
 def layer_norm(call: Call) -> Dims:
     """layer_norm and rms_norm over the last dimensions."""
     dims, shape = call.dims(call.arg(0, "input")), call.arg(1, "normalized_shape")
@@ -44,6 +53,8 @@ def group_norm(call: Call) -> Dims:
         call.statistic(inner)
     else:
         call.statistic(dims[1])
+    for positions in dims[2:]:
+        call.statistic(positions)
     _per_channel(call, dims[1], [*call.args[2:4], *call.kwargs.values()])
     return dims
 
@@ -65,7 +76,7 @@ def local_response_norm(call: Call) -> Dims:
 
 RULES = {
     "batch_norm": batch_norm,
-    "instance_norm": batch_norm,
+    "instance_norm": instance_norm,
     "layer_norm": layer_norm,
     "rms_norm": layer_norm,
     "group_norm": group_norm,

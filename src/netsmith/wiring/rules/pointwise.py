@@ -96,12 +96,13 @@ relu relu6 gelu silu sigmoid tanh hardtanh hardswish hardsigmoid leaky_relu elu 
 logsigmoid rrelu threshold hardshrink softshrink tanhshrink softsign
 exp exp2 expm1 log log2 log10 log1p sqrt rsqrt sin cos tan asin acos atan sinh cosh abs absolute neg negative positive
 square reciprocal sign sgn floor ceil round trunc frac erf erfc isnan isinf isfinite nan_to_num logit heaviside
-dropout feature_dropout alpha_dropout feature_alpha_dropout native_dropout bernoulli
+angle conj_physical i0 lgamma digamma hypot xlogy logaddexp logaddexp2 ldexp
+dropout feature_dropout alpha_dropout feature_alpha_dropout bernoulli copy
 """
 _SAME = """
-clone contiguous detach alias float half double bfloat16 long int bool cpu cuda requires_grad_ zeros_like ones_like
-empty_like full_like rand_like randn_like fill zero copy data.get real.get pin_memory resolve_conj resolve_neg
-normal uniform
+clone contiguous detach alias float half double bfloat16 long int bool cpu cuda requires_grad zeros_like ones_like
+empty_like full_like rand_like randn_like fill zero data.get real.get imag.get conj pin_memory resolve_conj resolve_neg
+normal uniform native_dropout
 """
 
 RULES = {name: pointwise for name in _NAMES.split()}

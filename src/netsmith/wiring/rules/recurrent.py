@@ -18,6 +18,12 @@ def recurrent(call: Call) -> list[Dims]:
     if len(weights) != per_cell * layers * directions:
         raise TypeError("an LSTM with projections")
     x, states = call.dims(call.args[0]), tensors_in(call.args[1])
+    time = 1 if call.args[8] and len(x) == 3 else 0
+    batch = x[1 - time : 2 - time] if len(x) == 3 else []
+    call.freeze(x[time], "a recurrent layer steps along it")
+    for state in states:
+        for dim, known in zip(call.dims(state)[1:-1], batch, strict=True):
+            spaces.unify(dim, known)
     entering, first = x[-1], None
     for layer in range(layers):
         hidden = []
@@ -40,8 +46,25 @@ def recurrent(call: Call) -> list[Dims]:
             else:
                 call.recorder.constraints.append((SizeOf(first), SizeOf(units)))  # hidden_size is one attribute
         entering = spaces.concat(hidden) if both else hidden[0]
-    last = [constants(t, "states of a recurrent layer")[:-1] + [first or []] for t in call.outputs()[1:]]
+    last = [[constants(t, "states of a recurrent layer")[0], *batch, first or []] for t in call.outputs()[1:]]
     return [[*x[:-1], entering], *last]
 
 
-RULES = {name: recurrent for name in _GATES}
+def cell(call: Call) -> Dims | list[Dims]:
+    """(input, state or (h, c), w_ih, w_hh, b_ih, b_hh): one step of one layer."""
+    x, states = call.dims(call.args[0]), tensors_in(call.args[1])
+    weights = tensors_in(call.args[2:])
+    dims = [call.dims(t) for t in weights]
+    units = dims[1][1]
+    spaces.unify(dims[0][1], x[-1])
+    for tensor, own in zip(weights, dims, strict=True):
+        spaces.unify(own[0], spaces.new(_GATES[call.name.removesuffix("_cell")], "gates of a recurrent cell") + units)
+        call.role(tensor, 0, "producer")
+    for state in states:
+        for dim, known in zip(call.dims(state), [*x[:-1], units], strict=True):
+            spaces.unify(dim, known)
+    outs = [[*x[:-1], units] for _ in call.outputs()]
+    return outs[0] if len(outs) == 1 else outs
+
+
+RULES = {name: recurrent for name in _GATES} | {f"{name}_cell": cell for name in _GATES}

@@ -7,7 +7,8 @@ import torch
 from ..recorder import Call, Dims, constants
 
 _POSITIONAL = ("argmax", "argmin", "median", "nanmedian", "mode")  # their results name units by position
-_SUMS = ("sum", "nansum", "any", "all", "count_nonzero")  # a removed unit of zeros adds nothing
+_SUMS = ("sum", "nansum", "any", "count_nonzero")  # a removed unit of zeros adds nothing
+_PRODUCTS = ("prod", "all")  # a unit of zeros decides the result: removing it is not the same as zeroing it
 
 
 def reduce(call: Call) -> Dims | list[Dims]:
@@ -24,8 +25,12 @@ def reduce(call: Call) -> Dims | list[Dims]:
     for i in axes & set(range(len(dims))):
         if call.name in _POSITIONAL:
             call.freeze(dims[i], f"{call.name} names its units by position")
+        elif call.name in _PRODUCTS:
+            call.freeze(dims[i], f"{call.name} multiplies along it")
         elif call.name not in _SUMS:
             call.statistic(dims[i])
+        if call.name in ("max", "min") and not isinstance(call.out, torch.Tensor):
+            call.positions(dims[i], output=1)
     outs = []
     for out in call.outputs():
         kept = out.dim() == len(dims)
@@ -54,4 +59,3 @@ linalg_vector_norm nanmean nansum median nanmedian mode count_nonzero
 """
 RULES = {name: reduce for name in _NAMES.split()}
 RULES |= {name: ranked for name in ("topk", "sort", "argsort", "kthvalue")}
-

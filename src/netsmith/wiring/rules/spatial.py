@@ -22,6 +22,15 @@ def _spatial(rank: int) -> Callable[[Call], Dims | list[Dims]]:
     return rule
 
 
+def sampled(call: Call) -> Dims:
+    """grid_sample(x, grid): the grid (batch, *positions, coordinates) says where each result is read."""
+    dims, grid = call.dims(call.args[0]), call.dims(call.args[1])
+    call.freeze(dims[2:], f"{call.name} reads it by position")
+    call.freeze(grid[-1], "coordinates")
+    spaces.unify(dims[0], grid[0])
+    return [*dims[:2], *grid[1:-1]]
+
+
 def pixel_shuffle(call: Call) -> Dims:
     dims, factor = call.dims(call.args[0]), int(call.arg(1, "upscale_factor"))
     channels = spaces.new(int(call.out.shape[-3]))
@@ -40,13 +49,14 @@ def pixel_unshuffle(call: Call) -> Dims:
 def pad(call: Call) -> Dims:
     """Padding lays constant units before and after a dimension (option-A shortcuts pad channels so)."""
     dims, amounts = list(call.dims(call.arg(0, "input"))), list(call.arg(1, "pad"))
+    reflected = call.name == "pad" and call.arg(2, "mode", "constant") != "constant"
     out = list(dims)
     for j in range(len(amounts) // 2):
         i, before, after = len(dims) - 1 - j, int(amounts[2 * j]), int(amounts[2 * j + 1])
         if before == 0 and after == 0:
             continue
-        if spaces.is_frozen(dims[i]) or before < 0 or after < 0:
-            call.freeze(dims[i], "cropped")
+        if spaces.is_frozen(dims[i]) or before < 0 or after < 0 or reflected:
+            call.freeze(dims[i], "cropped, or padded with its own units")
             out[i] = spaces.new(int(call.out.shape[i]), "padded positions")
         else:
             padding = [[spaces.Space(n, "units added by padding")] if n else None for n in (before, after)]
@@ -83,8 +93,9 @@ RULES |= {f"adaptive_max_pool{n}d_with_indices": _spatial(n) for n in (1, 2, 3)}
 _RESIZE = """
 upsample_nearest1d:1 upsample_linear1d:1 upsample_nearest2d:2 upsample_bilinear2d:2 upsample_bicubic2d:2
 _upsample_bicubic2d_aa:2 _upsample_bilinear2d_aa:2 _upsample_nearest_exact1d:1 _upsample_nearest_exact2d:2
-grid_sampler:2 grid_sampler_2d:2 upsample_trilinear3d:3 upsample_nearest3d:3 interpolate:0
+upsample_trilinear3d:3 upsample_nearest3d:3 interpolate:0
 """
 RULES |= {entry.split(":")[0]: _spatial(int(entry.split(":")[1])) for entry in _RESIZE.split()}
+RULES |= {"grid_sampler": sampled, "grid_sampler_2d": sampled, "grid_sampler_3d": sampled}
 RULES |= {"pixel_shuffle": pixel_shuffle, "pixel_unshuffle": pixel_unshuffle, "pad": pad, "constant_pad_nd": pad}
 RULES |= {"unfold": windows, "im2col": windows, "fold": fold, "col2im": fold}
