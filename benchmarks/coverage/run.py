@@ -2,10 +2,10 @@
 
     python benchmarks/coverage/run.py [--pruners with_netsmith with_torch_pruning] [--models FILE] [--only REGEX]
 
-A plug-in is a module with ``prune(model, x, ratio, outputs, info) -> model``. Success: it returns, the outputs have the
-original's shapes and are finite, a backward pass works, at most 60 % of the parameters are left, and the plug-in's own
-exactness check (``info["check"]``), where it has one, does not fail. One process a model, one thread, limits on time and
-memory. Results are written after each model, so a run goes on where it stopped; ``report.py`` makes the table.
+A plug-in is a module with ``prune(model, x, ratio, outputs, info) -> model``. Success: it returns, the outputs have
+the original's shapes and are finite, a backward pass works, at most 60 % of the parameters are left, and the plug-in's
+own exactness check (``info["check"]``), where it has one, does not fail. One process a model, one thread, limits on
+time and memory. Results are written after each model, so a run goes on where it stopped; ``report.py`` makes the table.
 """
 
 from __future__ import annotations

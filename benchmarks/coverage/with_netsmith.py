@@ -24,7 +24,7 @@ def prune(model: nn.Module, x: Any, ratio: float, outputs: list[nn.Module], info
 
 
 def _exactness(model: nn.Module, edited: nn.Module, plan: netsmith.Plan, x: Any) -> str:
-    """Random weights and statistics are made uneven inside ``verify``; "exact", "exact up to statistics" or "failed"."""
+    """How strictly ``verify`` found the plan's promise kept; it makes weights and statistics uneven by itself."""
     verdict = netsmith.verify(model, edited, plan, x)
     worst = [check for check in verdict.checks if check.status == "failed"]
     return f"failed: {worst[0].name}: {worst[0].detail}" if worst else verdict.checks[3].status

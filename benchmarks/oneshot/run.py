@@ -1,6 +1,6 @@
 """One-shot shrinking without training: netsmith against Torch-Pruning on trained CIFAR ResNets.
 
-    python benchmarks/oneshot/run.py [--shared ../shared] [--depths 20 56] [--speedups 1.5 2 3] [--out benchmarks/oneshot]
+    python benchmarks/oneshot/run.py [--shared ../shared/data] [--depths 20 56] [--speedups 1.5 2 3] [--out DIR]
 
 Both get the same network, the same 512 training images and the same limit on MACs. netsmith sees the images without
 labels; Torch-Pruning's best of six criteria × two scopes is reported, chosen on validation images, before and after

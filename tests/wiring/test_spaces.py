@@ -115,6 +115,8 @@ class Program:
 
     def meet(self) -> None:
         every = [dim for dims in self.tensors for dim in dims if dim]
+        if not every:  # all of size 1
+            return
         left = self.rng.choice(every)
         right = self.rng.choice([d for d in every if spaces.size_of(d) == spaces.size_of(left)])
         spaces.unify(left, right)
