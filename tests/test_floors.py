@@ -25,7 +25,7 @@ FLOORS: list[set[str]] = [
     {"recovery", "checks"},
     {"combining", "searches"},
     {"files", "reports"},
-    {"recipes"},
+    {"recipes", "testing"},
     {"cli"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

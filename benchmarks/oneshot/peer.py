@@ -34,22 +34,39 @@ def pruned(
     limit = share * netsmith.measure(model, x).macs
     for name, importance in criteria().items():
         for scope in ("local", "global"):
-            network = copy.deepcopy(model).eval()
-            if name == "Taylor":
-                network.zero_grad()
-                nn.functional.cross_entropy(network(labelled[0]), labelled[1]).backward()
-            pruner = tp.pruner.BasePruner(
-                network,
-                x,
-                importance=importance,
-                global_pruning=scope == "global",
-                pruning_ratio=0.95,
-                iterative_steps=200,
-                ignored_layers=_residual_layers(network),
-            )
-            while tp.utils.count_ops_and_params(network, x)[0] > limit:
-                pruner.step()
-            yield f"{name}, {scope}", network.eval()
+            low, high, best = 0.0, 0.95, None
+            for _ in range(9):  # the smallest ratio that fits
+                ratio = (low + high) / 2
+                network = _at_ratio(model, x, importance, scope, ratio, labelled if name == "Taylor" else None)
+                fits = tp.utils.count_ops_and_params(network, x)[0] <= limit
+                low, high = (low, ratio) if fits else (ratio, high)
+                best = network if fits else best
+            assert best is not None
+            yield f"{name}, {scope}", best.eval()
+
+
+def _at_ratio(
+    model: nn.Module,
+    x: Tensor,
+    importance: tp.importance.Importance,
+    scope: str,
+    ratio: float,
+    labelled: tuple[Tensor, Tensor] | None,
+) -> nn.Module:
+    network = copy.deepcopy(model).eval()
+    if labelled is not None:
+        network.zero_grad()
+        nn.functional.cross_entropy(network(labelled[0]), labelled[1]).backward()
+    tp.pruner.BasePruner(
+        network,
+        x,
+        importance=importance,
+        global_pruning=scope == "global",
+        pruning_ratio=ratio,
+        max_pruning_ratio=0.95,
+        ignored_layers=_residual_layers(network),
+    ).step()
+    return network
 
 
 def _residual_layers(network: nn.Module) -> list[nn.Module]:

@@ -122,7 +122,7 @@ def main() -> None:
     options = parser.parse_args()
     if not options.shared.is_dir():
         sys.exit(f"{options.shared} is absent: this benchmark needs the shared networks and images")
-    train = images(options.shared / "cifar10-jpeg" / "train.parquet", 7000)
+    train = images(options.shared / "cifar10-jpeg" / "train.parquet", 4000)
     validation = (train[0][2000:], train[1][2000:])
     test = images(options.shared / "cifar10-jpeg" / "test.parquet")
     machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"

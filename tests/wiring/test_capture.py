@@ -178,3 +178,30 @@ class Uncopyable(TwoLayers):
 def test_a_model_that_cannot_be_copied_is_refused() -> None:
     with pytest.raises(ModelError, match="cannot be copied with copy.deepcopy: RuntimeError: holds a lock"):
         netsmith.trace(Uncopyable(), Uncopyable().example())
+
+
+class WithAuxiliaryHead(torch.nn.Module):
+    """A branch that runs only in training, and whose normalization wants two examples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk, self.head = torch.nn.Linear(6, 8), torch.nn.Linear(8, 3)
+        self.aux, self.norm, self.out = torch.nn.Linear(8, 10), torch.nn.BatchNorm1d(10), torch.nn.Linear(10, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        y = self.trunk(x)
+        if self.training:
+            return self.head(y), self.out(self.norm(self.aux(y)))
+        return self.head(y)
+
+
+def test_branches_of_the_training_forward_are_read_as_well() -> None:
+    model, x = WithAuxiliaryHead().eval(), torch.randn(1, 6)
+    wiring = netsmith.trace(model, x)
+    assert {axis.name for axis in wiring.free_axes} == {"trunk.weight:0", "aux.weight:0"}
+    assert [call.name for call in wiring.calls] == ["linear", "linear"]  # the calls of the eval forward alone
+    plan = netsmith.plan_removal(wiring, keep=0.5)
+    small = netsmith.apply(model, plan)
+    assert netsmith.verify(model, small, plan, x)
+    main, aux = small.train()(torch.randn(4, 6))
+    assert main.shape == aux.shape == (4, 3) and small.aux.weight.shape == (5, 4)

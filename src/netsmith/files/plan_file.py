@@ -54,6 +54,7 @@ def plan_to_json(plan: Plan, weights: WeightsEntry | None = None) -> dict[str, A
         "layouts": {name: [encode_layout(layout) for layout in dims] for name, dims in plan.layouts.items()},
         "attributes": {key: [_plain(before), _plain(after)] for key, (before, after) in plan.attributes.items()},
         "refitted": sorted(plan.refitted),
+        "left": {axis: " ".join(why.split())[:1000] for axis, why in plan.left.items()},
         "weights": None if weights is None else weights.model_dump(),
     }
     record["checksum"] = checksum(record)
@@ -165,6 +166,7 @@ def _plan(entry: PlanEntry, where: str) -> Plan:
             attributes={key: (before, after) for key, (before, after) in entry.attributes.items()},
             fingerprint=entry.fingerprint,
             refitted=frozenset(entry.refitted),
+            left=dict(entry.left),
         )
     except PlanError as error:
         raise FileError(f"{where}: the plan contradicts itself: {error}. {_MEND}") from error

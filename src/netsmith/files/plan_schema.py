@@ -66,5 +66,6 @@ class PlanEntry(_Entry):
     layouts: dict[Name, list[LayoutJson]]
     attributes: dict[Name, Annotated[list[Number], Field(min_length=2, max_length=2)]]
     refitted: list[Name]
+    left: dict[Name, Words]
     weights: WeightsEntry | None
     checksum: Sha256

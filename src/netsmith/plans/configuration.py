@@ -33,8 +33,8 @@ def settle_configuration(wiring: Wiring, sizing: Sizing) -> Changes:
         values = _configured(wiring, sizing, before, derived)
         made = constructed(wiring.model, values)
         if made is not None and _as_promised(wiring, sizing, made):
-            keys = [key for key in sorted(values) if values[key] != before[key] and key not in sizing.attributes]
-            return {**{key: (before[key], values[key]) for key in keys}, **_scales(wiring, before, made)}
+            settled = [key for key, value in values.items() if value != before[key] and key not in sizing.attributes]
+            return {**_adopted(wiring, sizing, before, made), **{key: (before[key], values[key]) for key in settled}}
     return {}
 
 
@@ -96,14 +96,19 @@ def _as_promised(wiring: Wiring, sizing: Sizing, made: nn.Module) -> bool:
     )
 
 
-def _scales(wiring: Wiring, before: Mapping[str, int], made: nn.Module) -> Changes:
-    """Float attributes that the constructor computes differently now, where the model still has its value."""
+def _adopted(wiring: Wiring, sizing: Sizing, before: Mapping[str, int], made: nn.Module) -> Changes:
+    """Numbers that the constructor makes differently now, where the model still has the constructor's value."""
     made_before = constructed(wiring.model, before)
-    old, new = (_floats(model) if model is not None else {} for model in (made_before, made))
+    if made_before is None:
+        return {}
+    own = {**before, **_floats(wiring.model)}
+    old, new = ({**int_values(m), **_floats(m)} for m in (made_before, made))
     return {
         key: (value, new[key])
-        for key, value in _floats(wiring.model).items()
-        if old.get(key) == value and new.get(key, value) != value
+        for key, value in sorted(own.items())
+        if key not in sizing.attributes
+        and old.get(key) == value
+        and new.get(key, value) != value
     }
 
 

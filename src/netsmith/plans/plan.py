@@ -27,6 +27,7 @@ class Plan:
         fingerprint: of the structure the plan was made for (``netsmith.wiring.fingerprint``).
         refitted: tensors whose values were changed after the edits (repair, recalibration, training); ``verify``
             compares the others bit by bit.
+        left: axes that were to change and could not -> why: a twin with their new widths did not run as promised.
     """
 
     edits: tuple[Edit, ...]
@@ -35,6 +36,7 @@ class Plan:
     attributes: Mapping[str, tuple[float, float]]
     fingerprint: str
     refitted: frozenset[str] = field(default_factory=frozenset)
+    left: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for edit in self.edits:
@@ -86,4 +88,5 @@ class Plan:
         for edit in self.edits:
             note = f"   up to {', '.join(edit.statistics[:2])}" if edit.statistics else ""
             lines.append(f"  {edit.axis:<48} {edit.size:>6} -> {len(edit.keep):<6}{note}")
+        lines += [f"  {axis:<48} left as it is: {why}" for axis, why in self.left.items()]
         return "\n".join(lines)

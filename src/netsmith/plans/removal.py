@@ -68,16 +68,16 @@ def plan_removal(
         }
 
     if keep is not None:
-        sizing, _ = proven_sizing(wiring, targets(keep))
+        sizing, left = proven_sizing(wiring, targets(keep))
     else:
         assert budget is not None
-        sizing = _largest_that_fits(wiring, budget, targets)
+        sizing, left = _largest_that_fits(wiring, budget, targets)
     chosen = {
         axis.name: best_units(axis, scores[axis.name], sizing.sizes[axis.name])
         for axis in wiring.axes
         if sizing.sizes[axis.name] != axis.size
     }
-    return plan_for(wiring, sizing, chosen)
+    return plan_for(wiring, sizing, chosen, left)
 
 
 def _check(wiring: object, keep: object, budget: object, score: object, round_to: object) -> None:
@@ -95,15 +95,17 @@ def _check(wiring: object, keep: object, budget: object, score: object, round_to
         raise InputError(f"round_to={round_to!r} must be an int ≥ 1")
 
 
-def _largest_that_fits(wiring: Wiring, budget: Budget, targets: Callable[..., dict[str, int]]) -> Sizing:
+def _largest_that_fits(
+    wiring: Wiring, budget: Budget, targets: Callable[..., dict[str, int]]
+) -> tuple[Sizing, dict[str, str]]:
     """Bisect the share of units; axes that turn out not to run as promised are left out and the search repeats."""
-    given_up: set[str] = set()
+    left: dict[str, str] = {}
     while True:
-        share = largest_share(wiring, budget, lambda s: solve(wiring, targets(s, given_up)))
-        sizing, failed = proven_sizing(wiring, targets(share, given_up))
+        share = largest_share(wiring, budget, lambda s: solve(wiring, targets(s, left)))  # noqa: B023
+        sizing, failed = proven_sizing(wiring, targets(share, left))
         if not failed:
-            return sizing
-        given_up.update(failed)
+            return sizing, left
+        left |= failed
 
 
 def largest_share(wiring: Wiring, budget: Budget, sizing_at: Callable[[float], Sizing]) -> float:

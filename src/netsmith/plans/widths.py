@@ -59,13 +59,16 @@ def proven_sizing(wiring: Wiring, targets: Mapping[str, int]) -> tuple[Sizing, d
     return solve(wiring, {}), given_up
 
 
-def plan_for(wiring: Wiring, sizing: Sizing, choose: Mapping[str, Sequence[int]]) -> Plan:
+def plan_for(
+    wiring: Wiring, sizing: Sizing, choose: Mapping[str, Sequence[int]], left: Mapping[str, str] | None = None
+) -> Plan:
     """The plan that gives every axis its size, keeping the chosen units.
 
     Args:
         wiring: of the model.
         sizing: proven sizes.
         choose: axis -> the units that stay, for every axis whose size changes.
+        left: axis -> why it keeps its size although it was to change.
     """
     edits = tuple(
         ResizeAxis(axis.name, axis.size, tuple(sorted(choose[axis.name])), axis.statistics)
@@ -89,7 +92,7 @@ def plan_for(wiring: Wiring, sizing: Sizing, choose: Mapping[str, Sequence[int]]
     if edits:
         attributes |= settle_configuration(wiring, sizing)
     sizes = {name: wiring.sizes[name] for name in sorted(named | changed)}
-    return Plan(edits, sizes, layouts, attributes, wiring.fingerprint)
+    return Plan(edits, sizes, layouts, attributes, wiring.fingerprint, left=dict(left or {}))
 
 
 def best_units(axis: Axis, score: torch.Tensor, count: int) -> tuple[int, ...]:

@@ -55,6 +55,7 @@ class Capture:
     outputs: list[Dims] = field(default_factory=list)
     output_shapes: list[tuple[int, ...]] = field(default_factory=list)
     output_origins: list[Origin] = field(default_factory=list)
+    eval_calls: int = 0  # calls of the forward in eval mode; those of the training forward come after them
     error: Exception | None = None
 
 
@@ -117,8 +118,11 @@ def capture(
                 _, dims, origin = recorder._entry(tensor)
                 result.outputs.append(dims)
                 result.output_origins.append(origin)
+        result.eval_calls = len(recorder.calls)
         if rules is not None:
             _tie_rewritten(twin, result)
+            if _unread_parameters(result):
+                _read_training(twin, (args, kwargs), result, mode)
     except Exception as error:
         if resize is None:
             raise CaptureError(
@@ -130,6 +134,43 @@ def capture(
     finally:
         provenance.equalities.reset(noted)
     return result
+
+
+def _unread_parameters(result: Capture) -> bool:
+    read = {o.name for call in result.recorder.calls for o in call.origins if o.kind == "slot"}
+    return any(isinstance(t, nn.Parameter) and name not in read for name, (t, _) in result.tensors.items())
+
+
+def _read_training(twin: nn.Module, given: tuple[tuple, dict], result: Capture, mode: Any) -> None:
+    """Read the forward in train mode as well: it may run branches of its own (auxiliary heads).
+
+    What it ties stays tied. A training forward that cannot be run on the example inputs (it wants targets) is not read;
+    parameters that only it reads then stay frozen.
+    """
+    recorder, modules = result.recorder, len(result.module_calls)
+    twin.train()
+    for copies in (1, 2):  # batch normalization of single values wants two examples
+        try:
+            with torch.no_grad(), transparent_functional(), mode:
+                args, kwargs = map_tensors(given, lambda t: _repeated(t, copies, recorder))  # noqa: B023
+                with recorder:
+                    out = twin(*args, **kwargs)
+        except Exception:
+            continue
+        for tensor in tensors_in(out):
+            for dim in recorder.dims(tensor):
+                spaces.freeze(dim, "a dimension of the model's output in training")
+        break
+    del result.module_calls[modules:]
+    twin.eval()
+
+
+def _repeated(tensor: torch.Tensor, copies: int, recorder: Recorder) -> torch.Tensor:
+    if copies == 1 or tensor.dim() == 0:
+        return tensor
+    tensor = torch.cat([tensor] * copies)
+    recorder.put(tensor, [spaces.new(n, "a dimension of the model's input") for n in tensor.shape], Origin("input"))
+    return tensor
 
 
 # ---------------------------------------------------------------------------------------------------------- the twin

@@ -129,6 +129,11 @@ class Call:
         """The program reads the first (or last) unit of this dimension by its position: that unit must stay."""
         self.recorder.pinned.append((dim, first))
 
+    def made_by(self, tensor: torch.Tensor) -> str:
+        """Name of the function that made a tensor; "" where no recorded call did."""
+        origin = self.recorder._entry(tensor)[2]
+        return self.recorder.calls[origin.call].name if origin.kind == "call" else ""
+
     def positions(self, dim: Dim, output: int) -> None:
         """This output of the call names units of the dimension by position: if it is read, they must stay."""
         self.recorder.named.append((dim, Origin("call", call=len(self.recorder.calls), output=output)))
@@ -225,11 +230,11 @@ class Recorder(TorchFunctionMode):
         before = [self._entry(tensor) for tensor in given]
         index = len(self.calls)
         dims = self._apply_rule(func, call)
-        unchanged = {id(tensor) for tensor in given} if not _writes(name) else set()
+        unchanged = {id(tensor) for tensor in given} if not writes(name) else set()
         for i, (tensor, ds) in enumerate(zip(outs, dims, strict=True)):
             if id(tensor) not in unchanged:  # x.float() of a float tensor is x itself
                 self.put(tensor, ds, Origin("call", call=index, output=i))
-        if _writes(name):
+        if writes(name):
             self._overwritten(args[0], index)
         with torch._C.DisableTorchFunction():
             self.calls.append(
@@ -276,7 +281,7 @@ class Recorder(TorchFunctionMode):
         except Exception as error:  # a rule that does not understand its call freezes what the call touches
             return self._give_up(call, f"the rule failed with {type(error).__name__}: {error}")
         if result is None:
-            return []
+            return self._give_up(call, "the rule gave no dimensions") if outs else []
         dims = [result] if isinstance(call.out, torch.Tensor) else list(result)
         for tensor, ds in zip(outs, dims, strict=False):
             if [spaces.size_of(dim) for dim in ds] != [int(n) for n in tensor.shape]:
@@ -314,7 +319,7 @@ _WRITING_OPERATORS = (
 )
 
 
-def _writes(name: str) -> bool:
+def writes(name: str) -> bool:
     """Whether the function changes its first argument in place."""
     return name in _WRITING_OPERATORS or (name.endswith("_") and not name.startswith("__"))
 

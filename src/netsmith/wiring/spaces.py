@@ -86,6 +86,17 @@ def leaves(dim: Dim) -> Dim:
     return out
 
 
+def ends(dim: Dim, first: bool) -> Dim:
+    """Leaves on which the first (last) position of a dimension lies."""
+    out: Dim = []
+    for space in atoms(dim):
+        if space.kind == "sum":
+            out += ends(space.parts[0 if first else -1], first)
+        else:
+            out.append(space)
+    return out
+
+
 def is_frozen(dim: Dim) -> bool:
     return all(leaf.frozen for leaf in leaves(dim))
 

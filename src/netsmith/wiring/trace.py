@@ -161,7 +161,7 @@ class _Namer:
                 tuple(tuple(self.layout(d) for d in dims) for dims in call.outputs),
                 call.note,
             )
-            for call in recorder.calls
+            for call in recorder.calls[: captured.eval_calls]
         )
         relations, used = [], set()
         for left, right in [*recorder.constraints, *captured.equalities]:
@@ -212,7 +212,7 @@ class _Namer:
         statistics = self._marks((dim, label) for dim, label in self.captured.recorder.statistics)
         pinned: dict[str, set[int]] = {}
         for dim, first in self.captured.recorder.pinned:
-            for leaf in _ends(dim, first):
+            for leaf in spaces.ends(dim, first):
                 pinned.setdefault(self.names.get(leaf, ""), set()).add(0 if first else leaf.size - 1)
         multiples: dict[str, int] = {}
         for dim, multiple in self.captured.recorder.alignments:
@@ -239,17 +239,6 @@ class _Namer:
                 if leaf in self.names and not leaf.frozen:
                     out.setdefault(self.names[leaf], {})[label] = None
         return out
-
-
-def _ends(dim: Dim, first: bool) -> list[Space]:
-    """Leaves on which the first (last) position of a dimension lies."""
-    out: list[Space] = []
-    for space in spaces.atoms(dim):
-        if space.kind == "sum":
-            out += _ends(space.parts[0 if first else -1], first)
-        else:
-            out.append(space)
-    return out
 
 
 def _module_layouts(captured: Capture, layout: Callable[[Dim], Layout]) -> dict[str, tuple[Layout, ...]]:

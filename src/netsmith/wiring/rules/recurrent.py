@@ -22,9 +22,11 @@ def recurrent(call: Call) -> list[Dims]:
     batch = x[1 - time : 2 - time] if len(x) == 3 else []
     call.freeze(x[time], "a recurrent layer steps along it")
     for state in states:
+        call.freeze(call.dims(state)[0], "one state for each layer and direction")
         for dim, known in zip(call.dims(state)[1:-1], batch, strict=True):
             spaces.unify(dim, known)
-    entering, first = x[-1], None
+    given = [state for state in states if call.made_by(state) not in ("zeros", "new_zeros")]
+    entering, first, cells = x[-1], None, []
     for layer in range(layers):
         hidden = []
         for direction in range(directions):
@@ -45,7 +47,14 @@ def recurrent(call: Call) -> list[Dims]:
                     spaces.unify(call.dims(state)[-1], units)
             else:
                 call.recorder.constraints.append((SizeOf(first), SizeOf(units)))  # hidden_size is one attribute
+                for state in given:  # one dimension for the units of every layer and direction
+                    spaces.unify(call.dims(state)[-1], units)
+            cells.append(units)
         entering = spaces.concat(hidden) if both else hidden[0]
+    if len(cells) > 1:  # the last states lay the units of different cells over each other
+        for output in range(1, len(call.outputs())):
+            for units in cells:
+                call.positions(units, output)
     last = [[constants(t, "states of a recurrent layer")[0], *batch, first or []] for t in call.outputs()[1:]]
     return [[*x[:-1], entering], *last]
 

@@ -1,0 +1,6 @@
+"""Contracts that ship: what a rule or a score of your own has to keep, each in one call."""
+
+from .rules import check_rule
+from .scores import check_score, toy_axis
+
+__all__ = ["check_rule", "check_score", "toy_axis"]
