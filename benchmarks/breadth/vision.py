@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-_STEPS = "zepto atto femto pico nano tiny xxs xs small medium base large xl xxl xlarge huge giant gigantic".split()
+_STEPS = (
+    "zepto atto femto pico n nano t tiny xxs xs s small m medium b base l large xl xxl xlarge huge g giant gigantic"
+)
 
 
 def timm_names(sample: int = 0) -> list[str]:
@@ -25,7 +27,8 @@ def timm_names(sample: int = 0) -> list[str]:
 
 def _size_by_name(name: str) -> tuple[int, int, str]:
     words = re.split(r"[_.]", name)
-    step = max((_STEPS.index(w) for w in words if w in _STEPS), default=_STEPS.index("small"))
+    steps = _STEPS.split()
+    step = max((steps.index(w) for w in words if w in steps), default=steps.index("small"))
     numbers = [int(n) for n in re.findall(r"\d+", name)]
     return step, max(numbers, default=0), name
 

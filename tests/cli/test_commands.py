@@ -64,6 +64,49 @@ def first_units(axis, weights):
 
 def wrong_score(axis, weights):
     return torch.zeros(3)
+
+
+def raising_score(axis, weights):
+    return 1 / 0
+
+
+def breaking_off():
+    yield torch.randn(4, 1, 8, 8)
+    raise OSError("the disk is gone")
+
+
+def unlabelled():
+    return [torch.randn(4, 1, 8, 8)]
+
+
+def nan_statistics():
+    net = Net()
+    net.bn1.running_var[0] = float("nan")
+    return net, (2, 1, 8, 8)
+
+
+class Talking(Net):
+    def forward(self, x):
+        print("in forward")
+        return super().forward(x)
+
+
+def talking():
+    print("in the function")
+    return Talking(), (2, 1, 8, 8)
+
+
+class Leaving(Net):
+    def forward(self, x):
+        raise SystemExit(5)
+
+
+def leaving():
+    return Leaving(), (2, 1, 8, 8)
+
+
+def left():
+    raise SystemExit(0)
 """
 
 
@@ -135,6 +178,20 @@ def test_shrink_and_verify(file: str) -> None:
     shown = run("verify", "small", "--model", f"{file}:model").stdout
     assert "verdict: ok" in shown
     assert json.loads(run("verify", "small", "--model", f"{file}:model", "--json").stdout)["ok"]
+
+
+def test_json_is_all_there_is_on_stdout(file: str) -> None:
+    small = ["shrink", f"{file}:talking", "--budget", "params=60%", "--data", f"{file}:batches", "--out", "small"]
+    for args in (
+        ["measure", f"{file}:talking"],
+        ["inspect", f"{file}:talking"],
+        small,
+        ["verify", "small", "--model", f"{file}:talking"],
+    ):
+        result = run(*args, "--json")
+        json.loads(result.stdout)
+        assert "in the function\n" in result.stderr and "in forward\n" in result.stderr
+    assert run("measure", f"{file}:talking").stdout.startswith("in the function\n")
 
 
 def test_shrink_prints_a_table(file: str) -> None:
@@ -245,6 +302,18 @@ def test_verify_fails_with_exit_code_1(file: str) -> None:
         (["shrink", "net.py:model", "--budget", "macs=50%", "--ignore", "nope*", "--out", "o"], "'nope*' matches no"),
         (["shrink", "net.py:model", "--budget", "macs=50%", "--out", "net.py"], "nothing is overwritten"),
         (["shrink", "net.py:model", "--budget", "macs=50%", "--out", "."], "nothing is overwritten"),
+        (["shrink", "net.py:model", "--budget", "macs=50%", "--out", "net.py/o"], "--out net.py/o: cannot be written"),
+        (["shrink", "net.py:nan_statistics", "--budget", "macs=50%", "--out", "o"], "buffers hold NaN: bn1.running"),
+        (
+            ["shrink", "net.py:model", "--budget", "macs=50%", "--score", "net.py:raising_score", "--out", "o"],
+            "net.py:raising_score raised ZeroDivisionError",
+        ),
+        (
+            ["shrink", "net.py:model", "--budget", "macs=50%", "--data", "net.py:breaking_off", "--out", "o"],
+            "net.py:breaking_off() raised OSError while it was read: the disk is gone (line",
+        ),
+        (["measure", "net.py:leaving"], "called sys.exit(5)"),
+        (["measure", "net.py:left"], "net.py:left raised SystemExit: 0"),
         (["verify", "nowhere"], "there is no folder 'nowhere'"),
         (["verify", "."], "has no source.json"),
     ],
@@ -252,6 +321,16 @@ def test_verify_fails_with_exit_code_1(file: str) -> None:
 def test_bad_input(file: str, args: list[str], message: str) -> None:
     assert message in refused(*args)
     assert not Path("o").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(file: str) -> None:
+    assert "reading the model" not in refused("shrink", f"{file}:model", "--budget", "macs=50%", "--out", "net.py/o")
+    assert [path.name for path in Path().iterdir() if path.name.startswith(".")] == []
+
+
+def test_data_without_labels_is_refused_before_the_work(file: str) -> None:
+    said = refused(*["shrink", f"{file}:model", "--budget", "macs=50%", "--eval", f"{file}:unlabelled", "--out", "o"])
+    assert "needs (x, y) batches" in said and "reading the model" not in said
 
 
 def test_bad_options_of_the_command_line_itself(file: str) -> None:

@@ -85,3 +85,15 @@ def test_hostile_files(script, text: str, error: type[Exception], message: str) 
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"absent\.py does not exist"):
         open_data(f"{tmp_path / 'absent.py'}:load")
+
+
+def test_a_function_whose_batches_break_off(script) -> None:
+    file = script(
+        "import torch\nclass Batches(list):\n    def __iter__(self):\n        yield torch.zeros(1)\n"
+        "        raise OSError('the disk is gone')\n"
+        "def load():\n    return Batches([1, 2, 3])\n"
+    )
+    data = open_data(f"{file}:load")
+    assert len(data) == 3  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"load\(\) raised OSError while it was read: the disk is gone \(line 5\)"):
+        list(data)

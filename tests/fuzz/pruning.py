@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 import netsmith
 from fuzz.networks import network
-from netsmith.wiring import Axis
+from netsmith.wiring.layouts import axis_names
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def pruned(seed: int, keep: float | None = None) -> Pruned:
     assert verdict.ok, f"{verdict}\n{about}"
     compared = not any(edit.statistics for edit in plan.edits)
     if compared:
-        gap = _gap_to_zeroed_consumers(model, small, plan, wiring.axes, x)
+        gap = _gap_to_zeroed_consumers(model, small, plan, wiring, x)
         assert gap < 1e-9, f"with the removed units' consumers at zero the original differs by {gap:.1e}\n{about}"
     _runs(small, model, x, about)
     after = model.state_dict()
@@ -59,22 +58,22 @@ def pruned(seed: int, keep: float | None = None) -> Pruned:
 
 
 def _gap_to_zeroed_consumers(
-    model: nn.Module, small: nn.Module, plan: netsmith.Plan, axes: Iterable[Axis], x: Tensor
+    model: nn.Module, small: nn.Module, plan: netsmith.Plan, wiring: netsmith.Wiring, x: Tensor
 ) -> float:
     """Largest difference from the original in which nothing reads the removed units, relative to its largest output.
 
-    Only weights that contract an edited axis are set to zero: what makes the units stays as it is. Where units are
-    not contracted by a weight alone (attention scores, a matrix used both ways) the makers are set to zero as well.
+    Only weights that contract an edited axis are set to zero: what makes the units stays as it is. Where units do not
+    only meet weights (queries meet keys) the makers are set to zero as well.
     """
     keep = plan.keep()
+    meeting = _axes_of_products(wiring)
     zeroed = copy.deepcopy(model).double()
     tensors = {**dict(zeroed.named_parameters()), **dict(zeroed.named_buffers())}
     with torch.no_grad():
-        for axis in axes:
+        for axis in wiring.axes:
             if axis.name not in keep:
                 continue
-            consumers = [m for m in axis.members if m.role == "consumer"]
-            plain = bool(consumers) and all(m.role != "producer" or m.trainable for m in axis.members)
+            plain = axis.name not in meeting and any(m.role == "consumer" for m in axis.members)
             for member in axis.members:
                 if member.tensor in tensors and member.trainable and (member.role == "consumer" or not plain):
                     gone = [p for u, ps in enumerate(member.positions) if u not in keep[axis.name] for p in ps]
@@ -82,6 +81,23 @@ def _gap_to_zeroed_consumers(
         x = x.double() if x.is_floating_point() else x
         expected, found = zeroed(x), copy.deepcopy(small).double()(x)
     return float((expected - found).abs().max() / expected.abs().max().clamp(min=1e-9))
+
+
+def _axes_of_products(wiring: netsmith.Wiring) -> set[str]:
+    """Axes over which two values of the forward are multiplied, neither of them a weight."""
+    found: set[str] = set()
+    for call in wiring.calls:
+        if call.name not in ("matmul", "bmm", "einsum", "__matmul__", "scaled_dot_product_attention"):
+            continue
+        computed = [
+            {name for layout in dims for name in axis_names(layout)}
+            for dims, origin in zip(call.inputs, call.origins, strict=True)
+            if origin.kind == "call"
+        ]
+        for i, left in enumerate(computed):
+            for right in computed[i + 1 :]:
+                found |= left & right
+    return found
 
 
 def _runs(small: nn.Module, model: nn.Module, x: Tensor, about: str) -> None:

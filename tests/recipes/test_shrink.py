@@ -261,3 +261,13 @@ def test_bad_input(case: str) -> None:
         shrink(options.pop("model"), options.pop("x"), **options)
     if before:
         assert all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_nan_in_a_buffer_and_a_seed_that_is_no_number() -> None:
+    model, x, _ = task()
+    with pytest.raises(InputError, match=r"seed='a' is a str"):
+        shrink(model, x, budget=HALF, seed="a")  # type: ignore[arg-type]
+    name, buffer = next((n, b) for n, b in model.named_buffers() if b.is_floating_point())
+    buffer.view(-1)[0] = float("nan")
+    with pytest.raises(ModelError, match=f"buffers hold NaN: {name}"):
+        shrink(model, x, budget=HALF)

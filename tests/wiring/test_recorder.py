@@ -118,3 +118,33 @@ def test_tensors_in() -> None:
     found = tensors_in({"x": [a, (b, None)], "y": Output(c, (a,))})
     assert [t.numel() for t in found] == [1, 2, 3, 1]
     assert tensors_in("text") == [] and tensors_in(None) == []
+
+
+class Bypassed(torch.nn.Module):
+    """Mixes its channels in a way that no function mode sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = torch.nn.Linear(6, 8), torch.nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.a(x)
+        with torch._C.DisableTorchFunction():
+            y = y.flip(-1)
+        return self.b(y)
+
+
+class Mapped(Bypassed):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.func.vmap(lambda row: self.b(self.a(row).relu()))(x)
+
+
+@pytest.mark.parametrize(
+    ("build", "why"), [(Bypassed, "not called through torch's Python functions"), (Mapped, "it runs under vmap")]
+)
+def test_what_bypasses_the_recorder_freezes_what_it_touches(build: type[torch.nn.Module], why: str) -> None:
+    model, x = build().eval(), torch.randn(2, 6)
+    wiring = netsmith.trace(model, x)
+    assert wiring.free_axes == ()
+    assert any(why in found.function for found in wiring.unsupported)
+    assert netsmith.plan_removal(wiring, keep=0.5).edits == ()

@@ -44,7 +44,7 @@ def call_user(address: str, function: Callable[..., Any], *args: Any) -> Any:
     """
     try:
         return function(*args)
-    except Exception as error:  # someone else's code may raise anything
+    except (Exception, SystemExit) as error:  # someone else's code may raise anything
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last.filename).name}, line {last.lineno}"
         raise InputError(f"{address} raised {type(error).__name__}: {error} ({where})") from error

@@ -31,6 +31,11 @@ class Commands(TyperGroup):
                 raise
             complain(str(error))
             raise typer.Exit(BAD_INPUT) from error
+        except SystemExit as error:  # typer's own way out is another exception
+            if ctx.meta.get("debug"):
+                raise
+            complain(f"code that this command had to run called sys.exit({error.code!r}); let it raise or return")
+            raise typer.Exit(BAD_INPUT) from error
         except KeyboardInterrupt as error:
             complain("interrupted")
             raise typer.Exit(INTERRUPTED) from error

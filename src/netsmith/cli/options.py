@@ -9,6 +9,7 @@ import typer
 
 from ..errors import BudgetError, InputError
 from .group import remember_debug
+from .output import keep_stdout_for_json
 
 if TYPE_CHECKING:
     from ..plans import Budget
@@ -32,7 +33,9 @@ Input = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Of everything that is drawn at random.", min=0)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
+Json = Annotated[
+    bool, typer.Option("--json", callback=keep_stdout_for_json, help="Print JSON, and nothing else, on stdout.")
+]
 Debug = Annotated[bool, typer.Option("--debug", callback=remember_debug, help="On an error, show the traceback.")]
 
 BUDGET_KEYS = ("macs", "params", "bytes", "latency_ms")

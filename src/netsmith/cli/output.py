@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
@@ -29,9 +30,32 @@ def out() -> Console:
     return _Console(width=width, highlight=False)
 
 
+class _Diverted:
+    """Stands in for ``sys.stdout`` under ``--json``: what anyone else prints (the model's own code) goes to stderr."""
+
+    def __init__(self, stdout: Any) -> None:
+        self.stdout = stdout
+
+    def fileno(self) -> int:
+        return int(self.stdout.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+
+def keep_stdout_for_json(ctx: typer.Context, value: bool) -> bool:
+    """Option callback of ``--json``."""
+    if value and not isinstance(sys.stdout, _Diverted):
+        stdout: Any = sys.stdout
+        sys.stdout = _Diverted(stdout)  # type: ignore[assignment]
+        ctx.call_on_close(lambda: setattr(sys, "stdout", stdout))
+    return value
+
+
 def emit_json(data: Any) -> None:
     """The machine's output: one JSON document on stdout."""
-    print(json.dumps(data, indent=2))
+    stdout = sys.stdout.stdout if isinstance(sys.stdout, _Diverted) else sys.stdout
+    print(json.dumps(data, indent=2), file=stdout, flush=True)  # a closed pipe shows here
 
 
 def note(message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,17 @@ def refuse_occupied(folder: Path) -> None:
     """Before the work starts, what ``netsmith.save`` would say after it.
 
     Raises:
-        FileError: a file, or a folder with something in it.
+        FileError: a file, or a folder with something in it, or a place where no folder can be made.
     """
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise FileError(f"--out {folder}: there is something already, and nothing is overwritten; give another folder")
+    try:
+        if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+            raise FileError(
+                f"--out {folder}: there is something already, and nothing is overwritten; give another folder"
+            )
+        there = next(parent for parent in folder.resolve().parents if parent.exists())
+        tempfile.TemporaryDirectory(dir=there, prefix=".netsmith.").cleanup()
+    except OSError as error:
+        raise FileError(f"--out {folder}: cannot be written ({error.strerror}); give another folder") from error
 
 
 def write_source(folder: Path, source: ModelSource, digest: str) -> None:

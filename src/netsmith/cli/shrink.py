@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from inspect import isfunction
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -86,7 +88,9 @@ def shrink(
         options["data"] = open_batches(data, opened.example_inputs, mean=mean, std=std, shuffle=True, seed=seed)
     measured = evaluate_on or validation_of(data or "")
     if measured is not None:
-        options["evaluate"] = _scores_on(open_batches(measured, opened.example_inputs, mean=mean, std=std))
+        labelled = open_batches(measured, opened.example_inputs, mean=mean, std=std)
+        options["evaluate"] = _scores_on(labelled)
+        _scores_on(islice(labelled, 1))(opened.model)  # what cannot be measured on is refused before the work
     with stages(STAGES) as tell:
         result = shrink_model(
             opened.model, opened.example_inputs, budget=limits, heal=heal, seed=seed, progress=tell, **options
@@ -106,10 +110,11 @@ def find_score(text: str) -> Any:
     """
     from .. import scores
     from ..errors import UnknownNameError
-    from .functions import find_function
+    from .functions import call_user, find_function
 
     if ":" in text:
-        return find_function(text)
+        function = find_function(text)
+        return wraps(function)(lambda axis, weights: call_user(text, function, axis, weights))
     ours = {name: found for name in scores.__all__ if isfunction(found := getattr(scores, name))}
     if text not in ours:
         raise UnknownNameError(

@@ -62,14 +62,26 @@ def _digits_split(split: str) -> Any:
     return getattr(digits(), split)
 
 
-class _CalledAgain(Iterable[Any]):
-    """Calls the function for every pass: what it returns can be iterated only once."""
+class _Batches(Iterable[Any]):
+    """What a user's function returned; whatever it raises while it is read becomes one clear message.
 
-    def __init__(self, function: Callable[[], Iterable[Any]]) -> None:
-        self.function = function
+    An iterator can be gone through once, so for every further pass the function is called again.
+    """
+
+    def __init__(self, file: Path, name: str, function: Callable[[], Iterable[Any]], first: Iterable[Any]) -> None:
+        self.file, self.name, self.function, self.first = file, name, function, first
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self.function())
+        try:
+            yield from self.function() if isinstance(self.first, Iterator) else self.first
+        except (Exception, SystemExit) as error:  # someone else's code may raise anything
+            raise InputError(
+                f"{self.file}:{self.name}() raised {type(error).__name__} while it was read: {error}"
+                f"{_line(error, self.file)}"
+            ) from error
+
+    def __len__(self) -> int:
+        return len(self.first)  # type: ignore[arg-type]  # a TypeError where it has none, as Python would raise
 
 
 def _called(file: Path, name: str) -> Iterable[Any]:
@@ -88,7 +100,7 @@ def _called(file: Path, name: str) -> Iterable[Any]:
         raise InputError(
             f"{file}:{name}() returned {type(result).__name__}; it must return an iterable of (x, y) batches"
         )
-    return _CalledAgain(function) if isinstance(result, Iterator) else result
+    return _Batches(file, name, function, result)
 
 
 def _run(file: Path) -> Any:

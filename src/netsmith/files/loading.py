@@ -41,11 +41,13 @@ def load(path: str | os.PathLike[str], build: Callable[[], nn.Module]) -> nn.Mod
     Example:
         >>> model = netsmith.load("out/small", lambda: resnet18(num_classes=10))  # doctest: +SKIP
     """
-    if not callable(build):
+    if not callable(build) or isinstance(build, nn.Module):
         raise InputError(
             f"load: build is a {type(build).__name__}; give a function without arguments that makes the model as it "
             "was before the plan, e.g. lambda: resnet18(num_classes=10)"
         )
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"load: path is {path!r}; give a folder that netsmith.save wrote")
     folder = Path(path)
     plan, weights = _read_plan(folder)
     if weights is None:

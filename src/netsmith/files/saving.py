@@ -47,6 +47,8 @@ def save(model: nn.Module, path: str | os.PathLike[str], *, plan: Plan, notes: s
         raise InputError(f"save: model is a {type(model).__name__}, not a torch.nn.Module")
     if not isinstance(plan, Plan):
         raise InputError(f"save: plan is a {type(plan).__name__}, not a netsmith Plan (result.plan of shrink)")
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        raise InputError(f"save: path is {path!r}; give a folder, e.g. 'out/small'")
     collected = collect(model)
     _check_fits(plan, collected)
     with new_folder(path) as folder:

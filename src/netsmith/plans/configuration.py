@@ -106,9 +106,7 @@ def _adopted(wiring: Wiring, sizing: Sizing, before: Mapping[str, int], made: nn
     return {
         key: (value, new[key])
         for key, value in sorted(own.items())
-        if key not in sizing.attributes
-        and old.get(key) == value
-        and new.get(key, value) != value
+        if key not in sizing.attributes and old.get(key) == value and new.get(key, value) != value
     }
 
 

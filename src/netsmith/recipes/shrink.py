@@ -64,7 +64,7 @@ def shrink(
     Example:
         >>> result = netsmith.shrink(model, x, budget=netsmith.Budget(macs=0.5), data=batches)  # doctest: +SKIP
     """
-    _check(model, budget, data, evaluate, heal)
+    _check(model, budget, data, evaluate, heal, seed)
     tell = progress or (lambda what, done, total: None)
     tell("trace", 0, 1)
     wiring = trace(model, example_inputs)
@@ -95,7 +95,7 @@ def shrink(
     return Result(final, plan, verdict, steps)
 
 
-def _check(model: Any, budget: Any, data: Any, evaluate: Any, heal: Any) -> None:
+def _check(model: Any, budget: Any, data: Any, evaluate: Any, heal: Any, seed: Any) -> None:
     if not isinstance(model, nn.Module):
         raise InputError(f"model is a {type(model).__name__}; give a torch.nn.Module")
     if not isinstance(budget, Budget):
@@ -103,6 +103,12 @@ def _check(model: Any, budget: Any, data: Any, evaluate: Any, heal: Any) -> None
     bad = [n for n, p in model.named_parameters() if p.is_floating_point() and not p.is_meta and not p.isfinite().all()]
     if bad:
         raise ModelError(f"weights are not finite (NaN or infinity): {', '.join(bad[:8])}. Load a sound checkpoint.")
+    # Infinity in a buffer may be meant (a mask of attention), NaN is not.
+    bad = [n for n, b in model.named_buffers() if b.is_floating_point() and not b.is_meta and b.isnan().any()]
+    if bad:
+        raise ModelError(f"buffers hold NaN: {', '.join(bad[:8])}. Load a sound checkpoint.")
+    if not isinstance(seed, int):
+        raise InputError(f"seed={seed!r} is a {type(seed).__name__}; give an int")
     if isinstance(heal, int) and (isinstance(heal, bool) or heal < 1):
         raise InputError(
             f"heal={heal!r}: give a number of epochs ≥ 1, a function (edited, original) -> trained, or None"

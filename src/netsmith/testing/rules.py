@@ -200,7 +200,9 @@ def _read(rule: Rule, function: Callable[..., Any], args: tuple, kwargs: dict[st
     return _reading(name, subject, recorder, results, dims)
 
 
-def _reading(name: str, subject: Subject, recorder: Recorder, results: list[torch.Tensor], dims: list[Dims]) -> _Reading:
+def _reading(
+    name: str, subject: Subject, recorder: Recorder, results: list[torch.Tensor], dims: list[Dims]
+) -> _Reading:
     tensors = subject.tensors()
     statistics = {leaf for dim, _ in recorder.statistics for leaf in spaces.leaves(dim)}
     below = dict.fromkeys(leaf for t in tensors for dim in recorder.dims(t) for leaf in spaces.leaves(dim))

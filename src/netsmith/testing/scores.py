@@ -27,7 +27,9 @@ def toy_axis(units: int = 6) -> tuple[Axis, Weights]:
     )
     generator = torch.Generator().manual_seed(0)
     shapes = {"conv.weight": (units, 3, 2, 2), "conv.bias": (units,), "fc.weight": (5, units * 4)}
-    return Axis(name, units, None, members), Weights({n: torch.randn(s, generator=generator) for n, s in shapes.items()})
+    return Axis(name, units, None, members), Weights(
+        {n: torch.randn(s, generator=generator) for n, s in shapes.items()}
+    )
 
 
 def _permuted(weights: Weights, axis: Axis, order: list[int]) -> Weights:

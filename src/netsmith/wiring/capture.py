@@ -11,6 +11,7 @@ import contextlib
 import copy
 import functools
 import gc
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +25,7 @@ from ..errors import CaptureError, ModelError
 from . import provenance, spaces
 from .inputs import as_arguments, describe, map_tensors
 from .provenance import Attribute, Expression, SourcedInt
-from .recorder import Dims, Origin, Recorder, Rule, tensors_in
+from .recorder import Backstop, Dims, Origin, Recorder, Rule, tensors_in
 from .slots import clear_tensor_caches, int_slots, map_ints, tensor_slots
 
 
@@ -110,7 +111,15 @@ def capture(
     args, kwargs = map_tensors(args, given), map_tensors(kwargs, given)
     noted = provenance.equalities.set(result.equalities)
     try:
-        with _caches_emptied(), _same_random_numbers(model), torch.no_grad(), transparent_functional(), mode, recorder:
+        with (
+            _caches_emptied(),
+            _same_random_numbers(model),
+            torch.no_grad(),
+            transparent_functional(),
+            mode,
+            Backstop(recorder) if rules is not None else contextlib.nullcontext(),
+            recorder,
+        ):
             out = twin(*args, **kwargs)
         for tensor in tensors_in(out):
             result.output_shapes.append(tuple(int(n) for n in tensor.shape))
@@ -153,7 +162,7 @@ def _read_training(twin: nn.Module, given: tuple[tuple, dict], result: Capture, 
         try:
             with torch.no_grad(), transparent_functional(), mode:
                 args, kwargs = map_tensors(given, lambda t: _repeated(t, copies, recorder))  # noqa: B023
-                with recorder:
+                with Backstop(recorder), recorder:
                     out = twin(*args, **kwargs)
         except Exception:
             continue
@@ -191,13 +200,8 @@ def _twin(model: nn.Module, result: Capture, mode: FakeTensorMode | None, resize
                     "Change the structure first and quantize or wrap the weights afterwards."
                 )
             names[id(slot.tensor)] = slot.name
-            twin = mode.from_tensor(slot.tensor.detach()) if mode is not None else slot.tensor.detach().clone()
             shape = resize.shapes.get(slot.name) if resize else None
-            if shape is not None:
-                with mode or contextlib.nullcontext():
-                    for dim, size in enumerate(shape):
-                        twin = twin.narrow(dim, 0, size)
-                    twin = twin.clone()
+            twin = _stand_in(slot.tensor, shape, mode)
             memo[id(slot.tensor)] = twin
             result.twins[slot.name] = id(twin)
             result.tensors[slot.name] = (slot.tensor, [])
@@ -211,6 +215,21 @@ def _twin(model: nn.Module, result: Capture, mode: FakeTensorMode | None, resize
         raise ModelError(f"the model cannot be copied with copy.deepcopy: {type(error).__name__}: {error}") from error
     clear_tensor_caches(copied)
     return copied
+
+
+def _stand_in(tensor: torch.Tensor, shape: tuple[int, ...] | None, mode: FakeTensorMode | None) -> torch.Tensor:
+    """A fake tensor, or a real copy; of another shape where one is given (of each dimension the first units)."""
+    if mode is not None:
+        if tensor.layout != torch.strided:
+            return mode.from_tensor(tensor.detach())
+        with mode:  # ten times cheaper than converting the tensor, which would describe its storage and history
+            if shape is not None:
+                return torch.empty(shape, dtype=tensor.dtype, device=tensor.device)
+            return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=tensor.device)
+    real = tensor.detach()
+    for dim, size in enumerate(shape or ()):
+        real = real.narrow(dim, 0, size)
+    return real.clone()
 
 
 def resized(model: nn.Module, resize: Resize) -> nn.Module:
@@ -308,19 +327,27 @@ def _never(*args: object) -> bool:
 @contextlib.contextmanager
 def _caches_emptied() -> Iterator[None]:
     """Clear the lru_caches that grew: a cached fake tensor or remembered int would leak into later, real calls."""
-    before = {id(wrapper): wrapper.cache_info().currsize for wrapper in _lru_caches()}
+    wrappers = _lru_caches()
+    before = [wrapper.cache_info().currsize for wrapper in wrappers]
     try:
         yield
     finally:
-        for wrapper in _lru_caches():
-            if wrapper.cache_info().currsize != before.get(id(wrapper), 0):
+        known = {id(wrapper) for wrapper in wrappers}
+        fresh = [wrapper for wrapper in _lru_caches() if id(wrapper) not in known]  # made by imports inside forward
+        for wrapper, size in zip([*wrappers, *fresh], [*before, *[0] * len(fresh)], strict=True):
+            if wrapper.cache_info().currsize != size:
                 wrapper.cache_clear()
 
 
+_found_caches: tuple[int, list[Any]] = (-1, [])
+
+
 def _lru_caches() -> list[Any]:
-    own = ("torch.", "sympy", "inspect", "re", "typing")
-    return [
-        item
-        for item in gc.get_referrers(functools._lru_cache_wrapper)  # its instances: half the time of get_objects()
-        if type(item) is functools._lru_cache_wrapper and not (item.__module__ or "").startswith(own)
-    ]
+    """Every lru_cache of the process but torch's own. Looked for again only after something was imported."""
+    global _found_caches
+    if _found_caches[0] != len(sys.modules):
+        own = ("torch.", "sympy", "inspect", "re", "typing")
+        found = gc.get_referrers(functools._lru_cache_wrapper)  # its instances: half the time of get_objects()
+        caches = [w for w in found if type(w) is functools._lru_cache_wrapper]
+        _found_caches = len(sys.modules), [w for w in caches if not (w.__module__ or "").startswith(own)]
+    return _found_caches[1]

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from . import spaces
 from .provenance import Expression, SizeOf, SourcedInt
@@ -171,6 +173,7 @@ class Recorder(TorchFunctionMode):
     def __post_init__(self) -> None:
         super().__init__()
         self._current = ""
+        self.inside = False  # a recorded function is running
         # id -> (tensor, dims, origin); the tensor is held so that its id stays its own
         self._table: dict[int, tuple[torch.Tensor, Dims, Origin]] = {}
 
@@ -198,9 +201,24 @@ class Recorder(TorchFunctionMode):
         line = f" ({frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_lineno})" if frame is not None else ""
         return f"{self._current} of {self.module() or 'the model'}{line}"
 
+    def bypassed(self, tensor: torch.Tensor, name: str) -> None:
+        """An operation that no function mode saw was given this tensor."""
+        entry = self._table.get(id(tensor))
+        if entry is not None and any(not spaces.is_frozen(dim) for dim in entry[1]):
+            place = self.module() or "the model"
+            self.unsupported.setdefault(f"{name}: not called through torch's Python functions", []).append(place)
+            for dim in entry[1]:
+                spaces.freeze(dim, f"read by {name}, which was not called through torch's Python functions, in {place}")
+
     # ------------------------------------------------------------------------------------------------- recording
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        kwargs = kwargs or {}
+        outer, self.inside = self.inside, True  # rules may call functions too
+        try:
+            return self._record(func, args, kwargs or {})
+        finally:
+            self.inside = outer
+
+    def _record(self, func: Any, args: tuple, kwargs: dict) -> Any:
         out = func(*args, **kwargs)
         name = function_name(func)
         if self.rules is None:
@@ -273,6 +291,8 @@ class Recorder(TorchFunctionMode):
     def _apply_rule(self, func: Any, call: Call) -> list[Dims]:
         outs = call.outputs()
         assert self.rules is not None
+        if any(is_functorch_wrapped_tensor(tensor) for tensor in (*call.tensors(), *outs)):
+            return self._give_up(call, "it runs under vmap or another functorch transform")
         rule = self.rules.get(func) or self.rules.get(call.name)
         if rule is None:
             return self._give_up(call, "no wiring rule")
@@ -296,6 +316,20 @@ class Recorder(TorchFunctionMode):
         for tensor in call.tensors():
             call.freeze(self.dims(tensor), f"{call.name}: {why}")
         return [constants(tensor, f"{call.name}: {why}, in {place}") for tensor in call.outputs()]
+
+
+class Backstop(TorchDispatchMode):
+    """Sees operations that reach no recorded function (TorchScript, C++ extensions) and freezes what they touch."""
+
+    def __init__(self, recorder: Recorder):
+        super().__init__()
+        self._recorder = recorder
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        if not self._recorder.inside and func.namespace != "prim":  # prim: what device, what layout
+            for tensor in tensors_in((args, kwargs)):
+                self._recorder.bypassed(tensor, str(func))
+        return func(*args, **(kwargs or {}))
 
 
 def _note(name: str, args: tuple, kwargs: dict) -> str:
