@@ -15,14 +15,13 @@ TEXT = 'font-family="system-ui, sans-serif" font-size="14"'
 LABELS = {"original": "original", "prune": "pruned", "repair": "repaired", "distil": "distilled"}
 
 
-def picture(summary: dict[str, Any]) -> str:
-    """SVG: one row a step, its MACs as a bar, its accuracy and latency as numbers."""
-    steps = summary["steps"]
+def picture(steps: list[dict[str, Any]], images: int) -> str:
+    """SVG: one row a step, its MACs (of a call with so many images) as a bar, accuracy and latency as numbers."""
     height = TOP + ROW * len(steps) + 14
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">',
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff" rx="8"/>',
-        *_text(BAR_LEFT, 34, f"MACs of {summary['settings']['batch']} images", "#57606a"),
+        *_text(BAR_LEFT, 34, f"MACs of {images} images", "#57606a"),
         *_text(560, 34, "test accuracy", "#57606a", anchor="end"),
         *_text(646, 34, "macro-F1", "#57606a", anchor="end"),
         *_text(740, 34, "latency", "#57606a", anchor="end"),
@@ -58,7 +57,9 @@ def _text(x: float, y: float, text: str, colour: str, *, anchor: str = "start", 
 def main(summary: Path) -> None:
     image = Path(__file__).parent / "images" / "demo.svg"
     image.parent.mkdir(exist_ok=True)
-    image.write_text(picture(json.loads(summary.read_text(encoding="utf-8"))), encoding="utf-8")
+    run = json.loads(summary.with_name("run.json").read_text(encoding="utf-8"))
+    steps = json.loads(summary.read_text(encoding="utf-8"))
+    image.write_text(picture(steps, run["settings"]["batch"]), encoding="utf-8")
     print(f"{image} drawn from {summary}")
 
 

@@ -62,12 +62,8 @@ def test_the_picture_shows_the_figures_of_the_summary() -> None:
     path = ROOT / "docs/make_images.py"
     scope = runpy.run_path(os.fspath(path))
     step = {"macs": 6_000_000, "accuracy": 0.9861, "f1": 0.986, "latency_ms": 3.21}
-    svg = scope["picture"](
-        {
-            "settings": {"batch": 64},
-            "steps": [step | {"name": "original"}, step | {"name": "prune", "macs": 1_600_000, "accuracy": 0.5}],
-        }
-    )
+    steps = [step | {"name": "original"}, step | {"name": "prune", "macs": 1_600_000, "accuracy": 0.5}]
+    svg = scope["picture"](steps, 64)
     shown = [element.text for element in ElementTree.fromstring(svg).iter() if element.text and element.text.strip()]
     for text in (
         "original",

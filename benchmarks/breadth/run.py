@@ -73,6 +73,8 @@ def _small_transformer(name: str) -> Built:
     import transformers
 
     model_class = getattr(transformers, name)
+    if not hasattr(model_class, "config_class"):
+        raise Unbuildable(f"{name} needs a library that is not installed")
     error: Exception | None = None
     for config in small_configs(model_class.config_class):
         try:

@@ -83,6 +83,8 @@ def _number(name: str, value: int, level: str) -> int:
         return 1
     if _POSITIONS.search(name):
         return min(value, 128)
+    if name in ("image_size", "img_size"):
+        return min(value, 224)
     if level == "ratio":
         wide = any(p.search(name) for p in (_WIDTH, _INNER, _HEAD_WIDTH, _RANK)) and value >= 64
         return max(value // 8, 8) if wide else value

@@ -52,10 +52,12 @@ def torchvision_names() -> list[str]:
 def build_torchvision(name: str) -> nn.Module:
     import torchvision
 
-    options = {} if name.startswith("raft") else {"weights": None}
+    options: dict[str, Any] = {} if name.startswith("raft") else {"weights": None}
     room = torchvision.models.get_model_builder(name).__module__
     if ".segmentation" in room or ".detection" in room:
         options["weights_backbone"] = None
+    if ".detection" in room and not name.startswith("ssd"):
+        options |= {"min_size": 320, "max_size": 320}  # they resize by themselves, to 800 unless told otherwise
     return torchvision.models.get_model(name, **options)
 
 

@@ -113,6 +113,7 @@ def left():
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)  # xdist's workers have one, and tables would be wrapped to it
     Path("net.py").write_text(MODEL_FILE)
     return "net.py"
 

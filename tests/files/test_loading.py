@@ -381,6 +381,8 @@ def test_a_missing_file(tmp_path: Path, name: str) -> None:
 def test_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"out: no such folder\. Give a folder that netsmith\.save wrote"):
         netsmith.load(tmp_path / "out", Everything)
+    with pytest.raises(InputError, match=r"path is None; give a folder"):
+        netsmith.load(None, Everything)  # type: ignore[arg-type]
 
 
 # --- build ------------------------------------------------------------------------------------------------------------
@@ -410,6 +412,7 @@ def broken() -> nn.Module:
     ("build", "message"),
     [
         (nn.Linear(2, 2).state_dict(), r"build is a OrderedDict; give a function without arguments"),
+        (nn.Linear(2, 2), r"build is a Linear; give a function without arguments"),
         (broken, r"build\(\) raised ZeroDivisionError: in the constructor"),
         (nn.Linear, r"build\(\) raised TypeError: .*in_features"),
         (lambda: "resnet18", r"build\(\) returned a str, not a torch\.nn\.Module"),

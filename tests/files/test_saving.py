@@ -216,6 +216,9 @@ def test_arguments_of_the_wrong_kind(tmp_path: Path, model: nn.Module, plan: Pla
         netsmith.save(model.state_dict(), tmp_path / "out", plan=plan)  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"plan is a dict, not a netsmith Plan"):
         netsmith.save(model, tmp_path / "out", plan={})  # type: ignore[arg-type]
+    for path in (None, 5, ""):
+        with pytest.raises(InputError, match=r"path is .*; give a folder"):
+            netsmith.save(model, path, plan=plan)  # type: ignore[arg-type]
 
 
 def test_plan_json_tells_tied_tensors_and_the_hash(tmp_path: Path) -> None:
@@ -229,3 +232,11 @@ def test_plan_json_tells_tied_tensors_and_the_hash(tmp_path: Path) -> None:
     assert entry["aliases"] == {"1.weight": "0.weight"}
     assert entry["sha256"] == saving.sha256_of(tmp_path / "out" / "model.safetensors")
     assert "1.weight" not in load_file(tmp_path / "out" / "model.safetensors")
+
+
+def test_files_beside_appear_with_the_rest_or_not_at_all(tmp_path: Path, model: nn.Module, plan: Plan) -> None:
+    netsmith.files.save(model, tmp_path / "out", plan=plan, beside={"source.json": "{}"})
+    assert (tmp_path / "out" / "source.json").read_text() == "{}"
+    with pytest.raises(FileError):
+        netsmith.files.save(model, tmp_path / "two", plan=plan, beside={"no/such/folder.json": "{}"})
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -140,7 +140,11 @@ class Branches(nn.Module):
     def __init__(self, rng: random.Random, channels: int):
         super().__init__()
         a, b, c = (rng.choice([4, 8, 12]) for _ in range(3))
-        self.a, self.b, self.c = nn.Conv2d(channels, a, 1), nn.Conv2d(channels, b, 3, padding=1), nn.Conv2d(channels, c, 1)
+        self.a, self.b, self.c = (
+            nn.Conv2d(channels, a, 1),
+            nn.Conv2d(channels, b, 3, padding=1),
+            nn.Conv2d(channels, c, 1),
+        )
         self.largest = rng.random() < 0.5
         self.out = a + b + c
 

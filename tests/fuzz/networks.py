@@ -11,7 +11,6 @@ import random
 from collections.abc import Callable
 
 import torch
-
 from torch import Tensor, nn
 
 from fuzz.images import IMAGE_PIECES
@@ -131,7 +130,9 @@ def _grown(rng: random.Random, pieces: list[nn.Module], kinds: list[Piece], widt
 
 
 def _head_of_sequence(rng: random.Random, width: int, tokens: int) -> nn.Module:
-    return rng.choice([lambda: Pooled(rng, width, (1,)), lambda: FirstToken(width), lambda: Flattened(rng, tokens * width)])()
+    return rng.choice(
+        [lambda: Pooled(rng, width, (1,)), lambda: FirstToken(width), lambda: Flattened(rng, tokens * width)]
+    )()
 
 
 def _randomized(model: nn.Module) -> nn.Module:
@@ -142,10 +143,3 @@ def _randomized(model: nn.Module) -> nn.Module:
                 noise = torch.randn_like(tensor)
                 tensor.copy_(0.5 + noise.abs() if "var" in name else tensor + 0.3 * noise)
     return model
-
-
-def has_statistics(model: nn.Module) -> bool:
-    """Whether a module normalizes over units (BatchNorm's are per channel, and fixed in eval mode)."""
-    return any(isinstance(m, (nn.LayerNorm, nn.GroupNorm)) or type(m).__name__ == "RMSNorm" for m in model.modules())
-
-

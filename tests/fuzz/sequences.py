@@ -158,7 +158,11 @@ class Mixer(nn.Module):
     def __init__(self, rng: random.Random, width: int, tokens: int):
         super().__init__()
         inner = rng.choice([6, 8, 10])
-        self.norm, self.first, self.second = _normalization(rng, width), nn.Linear(tokens, inner), nn.Linear(inner, tokens)
+        self.norm, self.first, self.second = (
+            _normalization(rng, width),
+            nn.Linear(tokens, inner),
+            nn.Linear(inner, tokens),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.second(F.gelu(self.first(self.norm(x).transpose(1, 2)))).transpose(1, 2)

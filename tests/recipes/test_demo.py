@@ -53,15 +53,16 @@ def test_the_files(run) -> None:
         "plan.json",
         "card.md",
         "summary.json",
+        "run.json",
         "report.html",
     }
     assert [f.name for f in result.folder.parent.iterdir()] == ["demo"]
     summary = json.loads((result.folder / "summary.json").read_text())
-    assert [step["name"] for step in summary["steps"]] == ["original", "prune", "repair", "distil"]
-    for step in summary["steps"]:
+    assert [step["name"] for step in summary] == ["original", "prune", "repair", "distil"]
+    for step in summary:
         assert list(step) == ["name", "params", "macs", "bytes", "latency_ms", "accuracy", "f1"]
         assert all(step[key] > 0 for key in ("params", "macs", "bytes", "latency_ms"))
-    assert summary["reload_bit_equal"] is True
+    assert json.loads((result.folder / "run.json").read_text())["reload_bit_equal"] is True
     assert len(load_file(result.folder / "model.safetensors")) == len(digits_resnet().state_dict())
     html = (result.folder / "report.html").read_text()
     assert "distil" in html
@@ -92,7 +93,7 @@ def test_an_interrupted_run_leaves_nothing_and_an_earlier_demo_in_place(tmp_path
         run_demo(tmp_path / "demo", report=stop, settings=REDUCED)
     assert list(tmp_path.iterdir()) == []
 
-    earlier = tmp_path / "demo" / "summary.json"
+    earlier = tmp_path / "demo" / "run.json"
     earlier.parent.mkdir()
     earlier.write_text('{"recipe": "demo"}')
     with pytest.raises(KeyboardInterrupt):  # accepted, so the training starts
@@ -106,8 +107,8 @@ def test_an_interrupted_run_leaves_nothing_and_an_earlier_demo_in_place(tmp_path
     [
         ({"thesis.tex": "mine"}, "is not empty and holds no earlier demo; give a new folder"),
         ({"model.safetensors": "mine", "plan.json": "{}"}, "is not empty and holds no earlier demo"),
-        ({"summary.json": '{"recipe": "demo"}', "thesis.tex": "mine"}, "is not empty and holds no earlier demo"),
-        ({"summary.json": '{"recipe": "de'}, "cannot be used for the demo"),
+        ({"run.json": '{"recipe": "demo"}', "thesis.tex": "mine"}, "is not empty and holds no earlier demo"),
+        ({"run.json": '{"recipe": "de'}, "cannot be used for the demo"),
     ],
 )
 def test_a_folder_with_something_else_is_refused_before_the_training(

@@ -50,6 +50,10 @@ def test_a_rule_with_other_sizes_freezes() -> None:
     assert "the rule gave other sizes" in reason(lambda call: list(reversed(call.dims(call.args[0]))))
 
 
+def test_a_rule_that_gives_nothing_freezes() -> None:
+    assert reason(lambda call: None).startswith("erfinv: the rule gave no dimensions")
+
+
 def test_what_a_rule_sees() -> None:
     seen: list[Call] = []
 

@@ -62,7 +62,7 @@ class _Held(TorchFunctionMode):
             return out
         call = next(self.calls, None)
         if call is None or call.name != name:
-            raise RuntimeError("forward did other calls than when it was traced")
+            raise RuntimeError(f"forward called {name}, and did not when it was traced")
         for tensor, dims in zip(outs, call.outputs, strict=True):
             for dim, layout in enumerate(dims):
                 gone = self._gone(layout)

@@ -207,13 +207,13 @@ def _compare(
             inputs = map_tensors(example_inputs, lambda t: t.to(dtype) if t.is_floating_point() else t)  # noqa: B023
             _convert(reference, dtype), _convert(candidate, dtype)
             with (around_reference or around)(), _quiet():
-                left = _floats(call_model(reference, inputs))
+                left = call_model(reference, inputs)
             with around(), _quiet():
-                right = _floats(call_model(candidate, inputs))
+                right = call_model(candidate, inputs)
         except Exception as error:
             last = error  # something in this forward may insist on its own precision
             continue
-        return _difference(left, right), dtype
+        return _difference(_floats(left), _floats(right)), dtype
     raise _Unrunnable(f"forward raises {type(last).__name__}: {str(last)[:300]}") from last
 
 

@@ -47,7 +47,7 @@ def keep_stdout_for_json(ctx: typer.Context, value: bool) -> bool:
     """Option callback of ``--json``."""
     if value and not isinstance(sys.stdout, _Diverted):
         stdout: Any = sys.stdout
-        sys.stdout = _Diverted(stdout)  # type: ignore[assignment]
+        sys.stdout = _Diverted(stdout)
         ctx.call_on_close(lambda: setattr(sys, "stdout", stdout))
     return value
 

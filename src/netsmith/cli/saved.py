@@ -32,12 +32,9 @@ def refuse_occupied(folder: Path) -> None:
         raise FileError(f"--out {folder}: cannot be written ({error.strerror}); give another folder") from error
 
 
-def write_source(folder: Path, source: ModelSource, digest: str) -> None:
-    """Args:
-    digest: of the original's weights (``models.state_digest``).
-    """
-    text = json.dumps({"version": VERSION, **asdict(source), "original_sha256": digest}, indent=2)
-    (folder / SOURCE).write_text(text + "\n", encoding="utf-8")
+def source_text(source: ModelSource, digest: str) -> str:
+    """What ``source.json`` says; ``digest`` is that of the original's weights (``models.state_digest``)."""
+    return json.dumps({"version": VERSION, **asdict(source), "original_sha256": digest}, indent=2) + "\n"
 
 
 def read_source(folder: Path, *, model: str | None, weights: str | None) -> tuple[ModelSource, str]:

@@ -16,7 +16,7 @@ from .models import ModelSource, open_model, state_digest
 from .options import Debug, Input, Json, Model, Seed, Weights, parse_budget, parse_shape
 from .output import emit_json, note, out
 from .progress import stages
-from .saved import refuse_occupied, write_source
+from .saved import SOURCE, refuse_occupied, source_text
 from .verify import verdict_json, verdict_table
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ def shrink(
         result = shrink_model(
             opened.model, opened.example_inputs, budget=limits, heal=heal, seed=seed, progress=tell, **options
         )
-    save(result.model, out_dir, plan=result.plan)
-    write_source(out_dir, source, state_digest(opened.model))
+    beside = {SOURCE: source_text(source, state_digest(opened.model))}  # one folder, whole or not at all
+    save(result.model, out_dir, plan=result.plan, beside=beside)
     _report(result, model, out_dir, as_json=json)
     if not result.verdict.ok:
         raise typer.Exit(FAILED)

@@ -126,7 +126,7 @@ def _line(error: BaseException, file: Path) -> str:
     """Where in the user's file it happened: `` (line 12)``."""
     frames, lines = error.__traceback__, []
     while frames is not None:
-        if Path(frames.tb_frame.f_code.co_filename) == file:
+        if Path(frames.tb_frame.f_code.co_filename).resolve() == file.resolve():
             lines.append(frames.tb_lineno)
         frames = frames.tb_next
     return f" (line {lines[-1]})" if lines else ""

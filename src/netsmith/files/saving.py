@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +23,14 @@ PLAN: Final = "plan.json"
 CARD: Final = "card.md"
 
 
-def save(model: nn.Module, path: str | os.PathLike[str], *, plan: Plan, notes: str | None = None) -> None:
+def save(
+    model: nn.Module,
+    path: str | os.PathLike[str],
+    *,
+    plan: Plan,
+    notes: str | None = None,
+    beside: Mapping[str, str] | None = None,
+) -> None:
     """Write a changed model to a folder that ``load`` reads: model.safetensors, plan.json and card.md.
 
     The folder appears whole or not at all. Values are kept bit by bit, NaN included; whether a parameter is trainable
@@ -33,6 +41,7 @@ def save(model: nn.Module, path: str | os.PathLike[str], *, plan: Plan, notes: s
         path: a folder that does not exist yet, or an empty one; parents are made.
         plan: the plan that made the model out of the original.
         notes: Markdown that is added to card.md, e.g. measured accuracy.
+        beside: name -> text of further files for the folder; ``load`` does not read them.
 
     Raises:
         FileError: the folder is not empty, or cannot be written.
@@ -56,6 +65,8 @@ def save(model: nn.Module, path: str | os.PathLike[str], *, plan: Plan, notes: s
         (folder / PLAN).write_text(_plan_text(plan, collected, folder / WEIGHTS), encoding="utf-8")
         card = card_text(model, plan, name=Path(path).resolve().name, notes=notes)
         (folder / CARD).write_text(card, encoding="utf-8")
+        for name, text in (beside or {}).items():
+            (folder / name).write_text(text, encoding="utf-8")
 
 
 def sha256_of(path: Path) -> str:

@@ -91,7 +91,7 @@ class DemoResult:
 def run_demo(
     out: str | Path, *, seed: int = 0, report: Report | None = None, settings: DemoSettings | None = None
 ) -> DemoResult:
-    """Run the demo and write model.safetensors, plan.json, card.md, summary.json and report.html to ``out``.
+    """Run the demo and write model.safetensors, plan.json, card.md, summary.json, run.json and report.html to ``out``.
 
     Args:
         out: a folder that is new, empty, or holds an earlier demo, which is replaced once the new one is complete.

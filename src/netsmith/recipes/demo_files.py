@@ -18,8 +18,8 @@ from ..plans import Plan
 from ..reports import html_report, steps_json, write_html
 from .result import Step
 
-SUMMARY = "summary.json"
-OWN_FILES = {"model.safetensors", "plan.json", "card.md", "report.html", SUMMARY}
+SUMMARY, RUN = "summary.json", "run.json"
+OWN_FILES = {"model.safetensors", "plan.json", "card.md", "report.html", SUMMARY, RUN}
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def _refuse_foreign(folder: Path) -> None:
     """An earlier demo may be replaced, nothing else."""
     try:
         names = {entry.name for entry in folder.iterdir()}
-        earlier = json.loads((folder / SUMMARY).read_text(encoding="utf-8")) if SUMMARY in names else None
+        earlier = json.loads((folder / RUN).read_text(encoding="utf-8")) if RUN in names else None
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:
@@ -75,8 +75,8 @@ def score_notes(steps: tuple[Step, ...], *, width: int) -> str:
 def write_summary(
     folder: Path, steps: tuple[Step, ...], *, seed: int, settings: Mapping[str, Any], **facts: Any
 ) -> None:
-    """summary.json: the table for machines, and how it came about."""
-    summary = {
+    """summary.json: the table for machines, a list of steps. run.json: how it came about."""
+    run = {
         "recipe": "demo",
         "netsmith": __version__,
         "torch": str(torch.__version__),
@@ -85,10 +85,10 @@ def write_summary(
         "data": "scikit-learn digits; scores on the test part",
         "seed": seed,
         "settings": dict(settings),
-        "steps": steps_json(steps),
         **facts,
     }
-    (folder / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    (folder / SUMMARY).write_text(json.dumps(steps_json(steps), indent=2) + "\n", encoding="utf-8")
+    (folder / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
 
 
 def write_report(folder: Path, steps: tuple[Step, ...], plan: Plan, verdict_text: str, *, batch: int) -> None:

@@ -18,6 +18,11 @@ def positions(like: torch.Tensor) -> torch.Tensor:
     return WHERE + torch.zeros_like(like[:, :1]).long()
 
 
+def rows(like: torch.Tensor) -> torch.Tensor:
+    """A mask of the shape (n, 1) that picks every other row; n follows a tensor."""
+    return (torch.arange(like.shape[0]) % 2 == 0).unsqueeze(1)
+
+
 def written(name: str, *more: Any) -> Callable:
     return lambda a, b: getattr(a, name)(1, WHERE, b, *more)
 
@@ -42,6 +47,9 @@ CASES = [
         ((4, 6), (12,)),
         0,
     ),
+    Case("masked_scatter", lambda a, b: a.masked_scatter(rows(a).expand_as(a), b), ((4, 6), (4, 6)), 1, label="rows"),
+    Case("masked_scatter", lambda a, b: a.masked_scatter(rows(a), b), ((4, 6), (2, 6)), 1, label="broadcast"),
+    Case("index_put", lambda a, b: a.index_put((rows(a)[:, 0],), b), ((4, 6), (2, 6)), 1, label="a mask"),
     Case("take", lambda a: a.take(WHERE), ((4, 6),), 0),
 ]
 

@@ -23,6 +23,7 @@ CASES = [
     Case("split", lambda a: a.split(6, 1), ((4, 12),), 2, label="written in the code"),
     Case("split", lambda a, b: a.split([b.shape[0], a.shape[1] - b.shape[0]], 1), ((4, 14), (6,)), 4),
     Case("split", lambda a, b: a.split(b.shape[0], 1), ((4, 12), (6,)), 4, label="by size"),
+    Case("split", lambda a: a.split([0, a.shape[1]], 1)[1], ((4, 12),), 2, label="an empty piece"),
     Case(
         "split_with_sizes",
         lambda a, b: a.split_with_sizes([b.shape[0], a.shape[1] - b.shape[0]], 1),

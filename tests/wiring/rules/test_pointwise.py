@@ -131,6 +131,9 @@ OTHER_CASES += [
     Case("__setitem__", write(slice(None)), ((4, 6), (6,)), 2, label="broadcast"),
     Case("__setitem__", write((Ellipsis, slice(None))), ((4, 6), (4, 1)), 2, label="ellipsis"),
     Case("__setitem__", write((slice(None), slice(0, 2))), ((4, 6), (4, 2)), 2, label="written in the code"),
+    Case("__setitem__", write(torch.tensor([True, False, True, True])), ((4, 6), (3, 6)), 1, label="a mask"),
+    Case("__setitem__", write((slice(None), torch.tensor([True, False]))), ((4, 2, 6), (4, 1, 6)), 2, label="masked"),
+    Case("div", lambda a: a * torch.div(7, 2), ((4, 6),), 2, label="of numbers"),
 ]
 
 

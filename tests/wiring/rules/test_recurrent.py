@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import torch
 
 from wiring.rules.exercise import Case, exercise
@@ -51,3 +52,30 @@ CASES += [
 
 def test_recurrent() -> None:
     exercise(CASES)
+
+
+def layers(both: bool, start: bool) -> Callable:
+    """Two layers, or one both ways: all that torch gives, the last states too."""
+
+    def call(x: torch.Tensor, first: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
+        given = first if start else x.new_zeros(2, x.shape[1], weights[1].shape[1])
+        return torch.gru(x, given, list(weights), True, 1 if both else 2, 0.0, False, both, False)
+
+    return call
+
+
+def stacked(both: bool) -> tuple[tuple[int, ...], ...]:
+    second = ((24, 6 if both else 8), (24, 8), (24,), (24,))
+    return ((5, 3, 6), (2, 3, 8), *shapes(3, False)[1:], *second)
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["two layers", "both ways"])
+def test_the_last_states_of_several_cells_keep_their_units(both: bool) -> None:
+    """They lie over each other in one dimension, and each cell has units of its own: batch and input stay free."""
+    exercise([Case("gru", layers(both, False), stacked(both), 5)])
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["two layers", "both ways"])
+def test_a_learned_start_ties_the_units_of_all_cells(both: bool) -> None:
+    function = layers(both, True)
+    exercise([Case("gru", lambda *tensors: function(*tensors)[0], stacked(both), 3)])

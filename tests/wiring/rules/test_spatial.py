@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+import torchvision
 
 from wiring.rules.exercise import Case, exercise
 
 SHAPES = {1: ((2, 6, 8),), 2: ((2, 6, 8, 8),), 3: ((2, 6, 4, 4, 4),)}
+BOXES = torch.tensor([[0.0, 0.0, 0.0, 4.0, 4.0], [1.0, 2.0, 1.0, 7.0, 6.0], [0.0, 3.0, 3.0, 5.0, 8.0]])
 
 
 def pool(name: str, *more: Any) -> Callable:
@@ -62,6 +64,7 @@ def sampled(x: torch.Tensor) -> torch.Tensor:
 
 CASES += [
     Case("grid_sampler", sampled, SHAPES[2], 1),
+    Case("roi_align", lambda x: torchvision.ops.roi_align(x, BOXES, 2), SHAPES[2], 1),
     Case(
         "grid_sampler",
         lambda x, g: F.grid_sample(x, g, align_corners=False),

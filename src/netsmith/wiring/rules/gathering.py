@@ -6,8 +6,7 @@ import torch
 
 from .. import spaces
 from ..recorder import Call, Dims, constants
-from .indexing import index
-from .pointwise import broadcast
+from .indexing import written
 
 
 def _beside(call: Call, main: Dims, other: Dims, where: int) -> None:
@@ -65,20 +64,36 @@ def index_write(call: Call) -> Dims:
 def index_put(call: Call) -> Dims:
     """index_put(x, (i, j), values) is ``x[i, j] = values``."""
     target, keys, values = call.args[0], call.arg(1, "indices"), call.arg(2, "values")
-    key = tuple(slice(None) if k is None else k for k in keys)
-    selected = index(call, call.dims(target), key, list(target[key].shape))
-    broadcast([selected, call.dims(values)], len(selected))
+    written(call, target, tuple(slice(None) if k is None else k for k in keys), values)
     return call.dims(target)
 
 
 def masked(call: Call) -> Dims:
-    """masked_select, masked_scatter, take: elements are picked out of all dimensions at once."""
+    """masked_select, take: elements are picked out of all dimensions at once."""
     for tensor in call.tensors():
         call.freeze(call.dims(tensor), f"{call.name} picks single elements")
-    return call.dims(call.args[0]) if call.name == "masked_scatter" else constants(call.out, "picked elements")
+    return constants(call.out, "picked elements")
+
+
+def masked_scatter(call: Call) -> Dims:
+    """masked_scatter(x, mask, source). A mask that was expanded along the last dimension picks whole rows.
+
+    So multimodal models lay the features of an image among the embeddings of a text.
+    """
+    target, mask, source = call.args[0], call.arg(1, "mask"), call.arg(2, "source")
+    dims, holes, given = call.dims(target), call.dims(mask), call.dims(source)
+    rows = bool(holes) and (mask.shape[-1] == 1 or mask.stride(-1) == 0)
+    if rows and dims and given and target.shape[-1] == source.shape[-1]:
+        spaces.unify(dims[-1], given[-1])
+        spaces.unify(dims[-1], holes[-1])
+        dims, holes, given = dims[:-1], holes[:-1], given[:-1]
+    for some in (dims, holes, given):
+        call.freeze(some, "masked_scatter picks single elements")
+    return call.dims(target)
 
 
 RULES = {"gather": gather, "take_along_dim": gather, "index_put": index_put}
 RULES |= {name: scatter for name in ("scatter", "scatter_add", "scatter_reduce")}
 RULES |= {name: index_write for name in ("index_add", "index_copy", "index_fill", "index_reduce")}
-RULES |= {name: masked for name in ("masked_select", "masked_scatter", "take")}
+RULES |= {name: masked for name in ("masked_select", "take")}
+RULES["masked_scatter"] = masked_scatter

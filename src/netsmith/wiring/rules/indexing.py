@@ -9,6 +9,7 @@ import torch
 from .. import spaces
 from ..recorder import Call, Dims, constants
 from .joining import cut
+from .pointwise import broadcast
 
 
 def index(call: Call, dims: Dims, key: Any, shape: list) -> Dims:
@@ -48,11 +49,32 @@ def index(call: Call, dims: Dims, key: Any, shape: list) -> Dims:
     return out
 
 
+def written(call: Call, target: torch.Tensor, key: Any, value: torch.Tensor) -> None:
+    """``target[key] = value``: what is assigned meets what the key selects.
+
+    How many places a mask picks is known from values alone; here each mask stands for one place.
+    """
+    keys = key if isinstance(key, tuple) else (key,)
+    picked = any(_is_mask(k) for k in keys)
+    place = torch.zeros(1, dtype=torch.long, device=target.device) if picked else None
+    plain = tuple(p for k in keys for p in ([place] * k.dim() if _is_mask(k) else [k]))
+    selected = index(call, call.dims(target), key, list(target[plain].shape))
+    given = call.dims(value)
+    broadcast([selected, given], len(selected))
+    for dim, met in zip(reversed(given), reversed(selected), strict=False):
+        if picked and spaces.size_of(met) == 1:
+            call.freeze(dim, "one for each place that a mask picks")
+
+
+def _is_mask(key: Any) -> bool:
+    return isinstance(key, torch.Tensor) and key.dtype == torch.bool
+
+
 def _consumes(key: Any) -> int:
     """How many dimensions of x one item of the key takes."""
     if key is None or key is Ellipsis or isinstance(key, bool):
         return 0
-    return key.dim() if isinstance(key, torch.Tensor) and key.dtype == torch.bool else 1
+    return key.dim() if _is_mask(key) else 1
 
 
 def _slice(call: Call, dims: Dims, i: int, key: slice) -> spaces.Dim:

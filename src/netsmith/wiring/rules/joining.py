@@ -50,9 +50,8 @@ def split(call: Call) -> list[Dims]:
     asked = call.arg(1, "split_size_or_sections", call.kwargs.get("split_size", call.kwargs.get("chunks")))
     i = int(call.arg(2, "dim", 0)) % len(dims)
     sizes = [int(t.shape[i]) for t in call.outputs()]
-    if min(sizes) == 0:
-        raise ValueError("an empty piece")
-    outs = cut(dims, i, sizes)
+    pieces = iter(cut(dims, i, [n for n in sizes if n]))
+    outs = [next(pieces) if n else [*dims[:i], [spaces.Space(0, "an empty piece")], *dims[i + 1 :]] for n in sizes]
     if isinstance(asked, (tuple, list)):
         for size, out in zip(asked, outs, strict=False):
             call.equal_size(size, out[i], "split at a size written in the code")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from .. import spaces
-from ..recorder import Call, Dims, tensors_in
+from ..recorder import Call, Dims, constants, tensors_in
 from .reduction import reduce
 
 
@@ -26,6 +26,8 @@ def broadcast(dims: Sequence[Dims], rank: int) -> Dims:
 def pointwise(call: Call) -> Dims | list[Dims] | None:
     """Elementwise functions, also the two-tensor forms of max and min."""
     tensors = call.tensors()
+    if not tensors:  # torch.div(7, 2): numbers only
+        return constants(call.out)
     if not isinstance(call.out, torch.Tensor) or call.out.dim() < tensors[0].dim():
         return reduce(call)
     return broadcast([call.dims(t) for t in tensors], call.out.dim())
@@ -76,13 +78,11 @@ def prelu(call: Call) -> Dims:
 
 def setitem(call: Call) -> None:
     """``x[key] = value``: what is assigned meets what the key selects."""
-    from .indexing import index
+    from .indexing import written
 
     target, key, value = call.args
-    if not isinstance(value, torch.Tensor):
-        return
-    selected = index(call, call.dims(target), key, list(target[key].shape))
-    broadcast([selected, call.dims(value)], len(selected))
+    if isinstance(value, torch.Tensor):
+        written(call, target, key, value)
 
 
 _NAMES = """

@@ -31,6 +31,14 @@ def sampled(call: Call) -> Dims:
     return [*dims[:2], *grid[1:-1]]
 
 
+def region_pooling(call: Call) -> Dims:
+    """torchvision's roi_align(x, boxes, ...): channels pass, each box (image, four coordinates) gives one result."""
+    dims, boxes = call.dims(call.arg(0, "input")), call.dims(call.arg(1, "rois"))
+    call.freeze([dims[0], *dims[2:]], f"{call.name} reads it by position")
+    call.freeze(boxes[1], "coordinates")
+    return [boxes[0], dims[1], *constants(call.out, f"positions after {call.name}")[2:]]
+
+
 def pixel_shuffle(call: Call) -> Dims:
     dims, factor = call.dims(call.args[0]), int(call.arg(1, "upscale_factor"))
     channels = spaces.new(int(call.out.shape[-3]))
@@ -97,5 +105,6 @@ upsample_trilinear3d:3 upsample_nearest3d:3 interpolate:0
 """
 RULES |= {entry.split(":")[0]: _spatial(int(entry.split(":")[1])) for entry in _RESIZE.split()}
 RULES |= {"grid_sampler": sampled, "grid_sampler_2d": sampled, "grid_sampler_3d": sampled}
+RULES["roi_align"] = region_pooling
 RULES |= {"pixel_shuffle": pixel_shuffle, "pixel_unshuffle": pixel_unshuffle, "pad": pad, "constant_pad_nd": pad}
 RULES |= {"unfold": windows, "im2col": windows, "fold": fold, "col2im": fold}

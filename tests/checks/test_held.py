@@ -1,0 +1,59 @@
+"""Removed units that a bias along another axis would bring back are held at zero."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import netsmith
+from netsmith.checks.held import holding_zeros
+
+
+class Mixed(nn.Module):
+    """Token mixing with biases, then a normalization over the channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.first, self.second = nn.Linear(6, 16), nn.Linear(5, 8), nn.Linear(8, 5)
+        self.norm, self.head = nn.LayerNorm(16), nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x)
+        x = x + self.second(F.gelu(self.first(x.transpose(1, 2)))).transpose(1, 2)
+        return self.head(self.norm(x))
+
+
+def pruned() -> tuple[nn.Module, nn.Module, netsmith.Plan, Tensor]:
+    torch.manual_seed(0)
+    model, x = Mixed().eval(), torch.randn(2, 5, 6)
+    plan = netsmith.plan_removal(netsmith.trace(model, x), keep=0.5)
+    return model, netsmith.apply(model, plan), plan, x
+
+
+def test_token_mixing_is_proved() -> None:
+    model, small, plan, x = pruned()
+    assert {edit.axis for edit in plan.edits} == {"embed.weight:0", "first.weight:0"}
+    verdict = netsmith.verify(model, small, plan, x)
+    assert verdict.ok
+    assert {check.name: check.status for check in verdict.checks}["outputs"] == "exact up to statistics"
+
+
+def test_misaligned_units_are_still_caught() -> None:
+    model, small, plan, x = pruned()
+    with torch.no_grad():
+        small.head.weight.copy_(small.head.weight.flip(1))
+    refitted = plan.with_refitted(["head.weight"])
+    assert netsmith.verify(model, small, refitted, x).ok  # its weights are excused, its structure is right
+    rows = model.embed.weight.clone()
+    wrong = netsmith.apply(model, plan)
+    wrong.forward = lambda x: Mixed.forward(wrong, x.flip(-1))  # type: ignore[method-assign]
+    assert torch.equal(model.embed.weight, rows)
+    assert not netsmith.verify(model, wrong, plan, x).ok
+
+
+def test_nothing_is_held_where_the_plan_was_made_from_another_reading() -> None:
+    model, _, plan, x = pruned()
+    assert holding_zeros(model, plan, x) is not None
+    other = nn.Sequential(nn.Linear(6, 16), nn.Linear(16, 3))
+    assert holding_zeros(other, plan, x) is None
