@@ -16,10 +16,7 @@ import importlib
 import json
 import os
 import re
-import signal
 import sys
-import time
-import traceback
 import warnings
 from pathlib import Path
 from typing import Any
@@ -29,6 +26,9 @@ warnings.filterwarnings("ignore")
 
 import torch  # noqa: E402
 from builders import backward, build, call, flatten, shapes  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from children import in_child  # noqa: E402
 
 HERE = Path(__file__).parent
 
@@ -80,51 +80,6 @@ def attempt(entry: dict[str, Any], prune: Any, ratio: float, tell: Any) -> dict[
     return record
 
 
-def in_child(entry: dict[str, Any], prune: Any, ratio: float, seconds: float, gigabytes: float) -> dict[str, Any]:
-    """Fork, so that imports are shared; kill it when it exceeds a limit."""
-    reader, writer = os.pipe()
-    start = time.time()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        quiet = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(quiet, 1)
-        os.dup2(quiet, 2)
-
-        def tell(stage: str) -> None:
-            os.write(writer, (json.dumps({"stage": stage}) + "\n").encode())
-
-        try:
-            record = attempt(entry, prune, ratio, tell)
-            os.write(writer, (json.dumps(record) + "\n").encode())
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(0)
-    os.close(writer)
-    page, reason = os.sysconf("SC_PAGE_SIZE"), None
-    while os.waitpid(child, os.WNOHANG)[0] == 0:
-        try:
-            resident = int(Path(f"/proc/{child}/statm").read_text().split()[1]) * page / 2**30
-        except (OSError, IndexError):
-            resident = 0.0
-        if time.time() - start > seconds:
-            reason = f"over {seconds:g} s"
-        elif resident > gigabytes:
-            reason = f"over {gigabytes:g} GB"
-        if reason:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            break
-        time.sleep(0.05)
-    with os.fdopen(reader) as pipe:
-        lines = [json.loads(line) for line in pipe.read().splitlines()]
-    record = lines[-1] if lines else {"stage": "build"}
-    if "ok" not in record:
-        record = {"ok": False, "stage": record.get("stage"), "reason": reason or "the process died"}
-    return {**record, "wall_seconds": round(time.time() - start, 2)}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     shared = HERE.parents[2] / "shared" / "coverage" / "models.json"
@@ -151,7 +106,13 @@ def main() -> None:
         for name, prune in plugins.items():
             if not re.search(options.only, entry["id"]) or entry["id"] in found[name]:
                 continue
-            record = in_child(entry, prune, options.ratio, options.seconds, options.gigabytes)
+            record = in_child(
+                lambda tell, entry=entry, prune=prune: attempt(
+                    entry, prune, options.ratio, lambda stage: tell({"stage": stage})
+                ),
+                options.seconds,
+                options.gigabytes,
+            )
             found[name][entry["id"]] = record
             (options.out / f"{name}.json").write_text(json.dumps(found[name], indent=1) + "\n")
             said = f"{record.get('share')} {record.get('seconds')} s {record.get('exactness', '')}"

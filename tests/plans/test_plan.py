@@ -9,9 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import netsmith
 from netsmith.errors import PlanError
 from netsmith.plans import Plan, ResizeAxis
 from netsmith.wiring.layouts import Concat
+from small_networks import network
 
 
 def plan(keep: tuple[int, ...] = (0, 2), size: int = 3, sizes: dict | None = None, **changes) -> Plan:
@@ -131,3 +133,10 @@ def test_kept_positions_are_those_on_kept_units(layout: tuple, keep: dict) -> No
     assert made.shape_after("w") == (len(expected),)
     assert made.kept("w").get(0, list(range(len(rows)))) == expected
     assert torch.arange(len(rows))[expected].tolist() == expected
+
+
+def test_refitted_names_are_several() -> None:
+    model, x = network("mlp")
+    plan = netsmith.plan_removal(netsmith.trace(model, x), keep=0.5)
+    with pytest.raises(PlanError, match="takes several names"):
+        plan.with_refitted("a.weight")

@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 
 import netsmith
-from netsmith.errors import UnknownNameError
+from netsmith.errors import InputError, UnknownNameError
 from netsmith.plans.protection import protected_axes
 from small_networks import network
 
@@ -59,3 +59,10 @@ def test_a_pattern_that_matches_nothing() -> None:
         UnknownNameError, match=r"'layer4\.\*' matches no module, tensor or axis; modules are named like"
     ):
         protected("residual", "conv1", "layer4.*")
+
+
+@pytest.mark.parametrize("ignore", [5, [3], [None]])
+def test_a_pattern_that_is_no_string(ignore: object) -> None:
+    model, x = network("mlp")
+    with pytest.raises(InputError, match="is no name pattern; give strings"):
+        protected_axes(netsmith.trace(model, x), ignore)  # type: ignore[arg-type]

@@ -74,7 +74,7 @@ class Checked(TorchFunctionMode):
 @pytest.mark.parametrize("case", [c for c in CASES if c.name not in UNINITIALIZED], ids=str)
 def test_the_contract_of(case: Case) -> None:
     generator = torch.Generator().manual_seed(0)
-    tensors = [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in case.shapes]
+    tensors = [torch.randn(shape, generator=generator) for shape in case.shapes]
     with transparent_functional(), Checked(case.name) as checked:
         case.function(*tensors)
     assert checked.proved, f"{case.name} was not called"

@@ -56,3 +56,8 @@ def test_map_tensors_keeps_the_structure() -> None:
 
 def test_describe() -> None:
     assert describe((X, {"ids": torch.zeros(4, dtype=torch.long)})) == "(2, 3) float32, (4,) int64"
+
+
+def test_empty_inputs() -> None:
+    with pytest.raises(InputError, match=r"example_inputs are empty \(\(0, 3\) float32\)"):
+        as_arguments(torch.randn(0, 3))

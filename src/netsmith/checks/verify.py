@@ -33,7 +33,8 @@ def verify(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: A
     * attributes: every integer that forward reads has the promised value;
     * weights: every tensor that the plan does not list as refitted is bit by bit the promised part of the original's;
     * outputs: with plain (not refitted) weights, the edited model's outputs equal those of the original with all
-      removed units' weights set to zero; in float64 where the model runs in it;
+      removed units' weights set to zero; in float64 where the model runs in it. Where a statistic counts the units,
+      they are compared with the statistic made blind to zeros and, if need be, the removed units held at zero;
     * runs: the edited model as it is gives outputs of the original's shapes, all finite.
 
     Args:
@@ -47,10 +48,15 @@ def verify(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: A
 
     Raises:
         PlanError: the plan was not made for ``original``.
-        InputError: the original does not run with the example inputs.
+        InputError: an argument of the wrong kind, or the original does not run with the example inputs.
         ModelError: weights on ``meta``.
+
+    Example:
+        >>> print(netsmith.verify(model, small, plan, x))  # doctest: +SKIP
     """
     check_fits(original, plan)
+    if not isinstance(edited, nn.Module):
+        raise InputError(f"edited is a {type(edited).__name__}; give the torch.nn.Module to check")
     if any(slot.tensor.is_meta for model in (original, edited) for slot in tensor_slots(model)):
         raise ModelError("verify compares values, and there are weights on 'meta'; load both models first")
     plain = apply(original, plan)

@@ -80,7 +80,13 @@ class Plan:
         return result
 
     def with_refitted(self, tensors: Iterable[str]) -> Plan:
-        """The same plan, saying that the values of these tensors were changed after the edits."""
+        """The same plan, saying that the values of these tensors were changed after the edits.
+
+        Raises:
+            PlanError: one string instead of several names.
+        """
+        if isinstance(tensors, str):
+            raise PlanError(f"with_refitted takes several names; give [{tensors!r}]")
         return replace(self, refitted=self.refitted | frozenset(tensors))
 
     def __str__(self) -> str:

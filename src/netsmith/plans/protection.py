@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from ..errors import UnknownNameError
+from ..errors import InputError, UnknownNameError
 from ..wiring import Wiring
 from ..wiring.layouts import axis_names
 
@@ -18,9 +18,13 @@ def protected_axes(wiring: Wiring, ignore: Iterable[str]) -> set[str]:
         ignore: shell-style patterns over module paths, tensor names and axis names, e.g. ``("head", "layer4.*")``.
 
     Raises:
+        InputError: a pattern that is no string.
         UnknownNameError: a pattern that matches nothing.
     """
-    patterns = (ignore,) if isinstance(ignore, str) else tuple(ignore)
+    patterns = (ignore,) if isinstance(ignore, str) else tuple(ignore) if isinstance(ignore, Iterable) else (ignore,)
+    wrong = [pattern for pattern in patterns if not isinstance(pattern, str)]
+    if wrong:
+        raise InputError(f"ignore={wrong[0]!r} is no name pattern; give strings such as 'head' or 'layer4.*'")
     protected: set[str] = set()
     modules = [path for path, _ in wiring.model.named_modules()]
     for pattern in patterns:

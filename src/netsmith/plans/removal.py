@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Literal
 
-from ..costs import Cost, latencies, predict
+from ..costs import latencies, predict
 from ..errors import BudgetError, InputError
 from ..scores import Score, magnitude
 from ..wiring import Wiring
@@ -91,7 +92,7 @@ def _check(wiring: object, keep: object, budget: object, score: object, round_to
         raise InputError(f"budget is a {type(budget).__name__}; give e.g. netsmith.Budget(macs=0.5)")
     if not callable(score):
         raise InputError(f"score={score!r} is not callable; a score is a function (axis, weights) -> (axis.size,)")
-    if round_to is not None and (not isinstance(round_to, int) or round_to < 1):
+    if round_to is not None and (not isinstance(round_to, int) or isinstance(round_to, bool) or round_to < 1):
         raise InputError(f"round_to={round_to!r} must be an int ≥ 1")
 
 
@@ -134,24 +135,15 @@ def largest_share(wiring: Wiring, budget: Budget, sizing_at: Callable[[float], S
 def fit_check(wiring: Wiring, budget: Budget) -> Callable[[Sizing], str | None]:
     """A function that says how a sizing exceeds the budget, or None when it fits."""
     original = predict(wiring, wiring.sizes)
-    if budget.latency_ms is not None:
-        original = Cost(
-            original.params,
-            original.macs,
-            original.bytes,
-            latencies([wiring.model], wiring.example_inputs)[0],
-        )
-    limits = budget.limits(original)
 
     def check(sizing: Sizing) -> str | None:
-        cost = predict(wiring, sizing.sizes)
-        for name, limit in limits.items():
-            if name == "latency_ms":
-                value: float = latencies(
-                    [resized_copy(wiring, sizing.sizes, sizing.attributes)], wiring.example_inputs
-                )[0]
-            else:
-                value = getattr(cost, name)
+        cost, whole = predict(wiring, sizing.sizes), original
+        if budget.latency_ms is not None:  # in turns, so that what else the machine does falls on both alike
+            candidate = resized_copy(wiring, sizing.sizes, sizing.attributes)
+            before, after = latencies([wiring.model, candidate], wiring.example_inputs)
+            cost, whole = replace(cost, latency_ms=after), replace(original, latency_ms=before)
+        for name, limit in budget.limits(whole).items():
+            value = getattr(cost, name)
             if value > limit:
                 return f"{name} would be {value:,.6g}, above {limit:,.6g}"
         return None

@@ -86,6 +86,9 @@ def shrink(
     tell("verify", 0, 1)
     final = list(models.values())[-1]
     verdict = verify(model, final, plan, example_inputs)
+    broken = [check.detail for check in verdict.checks if check.name == "runs" and check.status == "failed"]
+    if broken and heal is not None:
+        raise InputError(f"the model that heal returned does not run with the example inputs: {broken[0]}")
     tell("measure", 0, 1)
     times = latencies(list(models.values()), example_inputs)
     steps = tuple(

@@ -51,6 +51,8 @@ def check_fits(model: nn.Module, plan: Plan) -> None:
     """Raise PlanError unless the plan was made for a model of this structure."""
     if not isinstance(model, nn.Module):
         raise InputError(f"model is a {type(model).__name__}; give a torch.nn.Module")
+    if not isinstance(plan, Plan):
+        raise InputError(f"plan is a {type(plan).__name__}; give what a planner such as plan_removal returns")
     if fingerprint(model) == plan.fingerprint:
         return
     slots = {slot.name: tuple(slot.tensor.shape) for slot in tensor_slots(model)}

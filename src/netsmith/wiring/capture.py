@@ -11,6 +11,7 @@ import contextlib
 import copy
 import functools
 import gc
+import logging
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -112,6 +113,7 @@ def capture(
     noted = provenance.equalities.set(result.equalities)
     try:
         with (
+            _quiet_fakes(),
             _caches_emptied(),
             _same_random_numbers(model),
             torch.no_grad(),
@@ -318,6 +320,18 @@ def _same_random_numbers(model: nn.Module) -> Iterator[None]:
     devices = {p.get_device() for p in model.parameters() if p.is_cuda}
     with torch.random.fork_rng(devices=sorted(devices)):
         yield
+
+
+@contextlib.contextmanager
+def _quiet_fakes() -> Iterator[None]:
+    """A forward that cannot run on fake tensors is our business to report: torch would log a traceback first."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _never(*args: object) -> bool:

@@ -16,21 +16,26 @@ def as_arguments(example_inputs: Any) -> tuple[tuple, dict[str, Any]]:
     """(positional, keyword) arguments of one call of the model.
 
     Raises:
-        InputError: the example inputs are none of the three forms, or hold no tensor.
+        InputError: the example inputs are none of the three forms, or hold no tensor, or only empty ones.
     """
+    args: tuple = ()
+    kwargs: dict[str, Any] = {}
     if isinstance(example_inputs, torch.Tensor):
-        return (example_inputs,), {}
-    if isinstance(example_inputs, tuple):
-        args, kwargs = example_inputs, {}
+        args = (example_inputs,)
+    elif isinstance(example_inputs, tuple):
+        args = example_inputs
     elif isinstance(example_inputs, Mapping):
-        args, kwargs = (), dict(example_inputs)
+        kwargs = dict(example_inputs)
     else:
         raise InputError(
             f"example_inputs is a {type(example_inputs).__name__}; give a tensor, a tuple of positional arguments or a "
             "dict of keyword arguments, e.g. torch.randn(1, 3, 224, 224)"
         )
-    if not tensors_in((args, kwargs)):
+    tensors = tensors_in((args, kwargs))
+    if not tensors:
         raise InputError("example_inputs hold no tensor; give what one call of the model takes")
+    if not any(tensor.numel() for tensor in tensors):
+        raise InputError(f"example_inputs are empty ({describe(example_inputs)}); give at least one example")
     return args, kwargs
 
 

@@ -57,6 +57,8 @@ def trace(
         raise InputError(f"model is a {type(model).__name__}; give a torch.nn.Module")
     if unknown not in ("freeze", "raise"):
         raise InputError(f'unknown={unknown!r}; give "freeze" or "raise"')
+    if rules is not None and not isinstance(rules, Mapping):
+        raise InputError(f"rules is a {type(rules).__name__}; give a dict, e.g. {{torch.roll: my_rule}}")
     table = {**DEFAULT_RULES, **(rules or {})}
     for function, rule in table.items():
         if not callable(rule):

@@ -71,7 +71,10 @@ def stacked(both: bool) -> tuple[tuple[int, ...], ...]:
 
 @pytest.mark.parametrize("both", [False, True], ids=["two layers", "both ways"])
 def test_the_last_states_of_several_cells_keep_their_units(both: bool) -> None:
-    """They lie over each other in one dimension, and each cell has units of its own: batch and input stay free."""
+    """They lie over each other in one dimension, and each cell has units of its own: batch and input stay free.
+
+    So do the three dimensions of the start, which is not given here.
+    """
     exercise([Case("gru", layers(both, False), stacked(both), 5)])
 
 
