@@ -24,7 +24,7 @@ BINARY = """
 add sub subtract mul multiply div divide true_divide floor_divide pow rsub remainder fmod maximum minimum max min
 atan2 float_power __rsub__ __rdiv__ __rpow__ __floordiv__ __eq__ eq ne lt le gt ge logical_and logical_or
 logical_xor bitwise_and bitwise_or __and__ __or__ __xor__ copy_ lerp heaviside hypot xlogy logaddexp
-logaddexp2 ldexp
+logaddexp2 ldexp greater greater_equal less less_equal not_equal
 """
 INPLACE = "__iand__ __ior__ add_ mul_ div_"
 
