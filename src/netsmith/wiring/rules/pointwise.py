@@ -90,7 +90,8 @@ add sub subtract mul multiply div divide true_divide floor_divide pow rsub remai
 masked_fill clamp clip clamp_min clamp_max lerp addcmul addcdiv atan2 float_power
 __add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __rtruediv__ __div__ __rdiv__ __pow__ __rpow__
 __floordiv__ __mod__ __neg__ __invert__ __and__ __or__ __xor__ __iadd__ __isub__ __imul__ __itruediv__ __idiv__
-__iand__ __ior__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ eq ne lt le gt ge greater greater_equal less less_equal not_equal
+__iand__ __ior__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ eq ne lt le gt ge
+greater greater_equal less less_equal not_equal
 logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_not
 relu relu6 gelu silu sigmoid tanh hardtanh hardswish hardsigmoid leaky_relu elu celu selu mish softplus log_sigmoid
 logsigmoid rrelu threshold hardshrink softshrink tanhshrink softsign
