@@ -20,7 +20,7 @@ from ..errors import NetsmithError
 from ..plans import Plan
 from ..wiring import Wiring, trace
 from ..wiring.layouts import Layout, axis_names, kept_positions
-from ..wiring.recorder import function_name, tensors_in
+from ..wiring.recorder import counts, function_name, tensors_in
 from .widthless import widthless
 
 
@@ -58,7 +58,7 @@ class _Held(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         out, name = func(*args, **(kwargs or {})), function_name(func)
         outs = tensors_in(out)
-        if not outs and name != "__setitem__":
+        if not counts(name, outs):
             return out
         call = next(self.calls, None)
         if call is None or call.name != name:

@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 from ..errors import EvidenceError, NetsmithError
 from ..wiring import call_model
 from ..wiring.inputs import describe
-from ..wiring.recorder import function_name, tensors_in
+from ..wiring.recorder import counts, function_name, tensors_in
 
 _OTHER_PATH = "forward took another path than with the example inputs"
 _NO_REPAIR = "Models whose path depends on values cannot be repaired layer by layer."
@@ -155,7 +155,7 @@ class _Stops(TorchFunctionMode):
             out = self._forward._hand_over(Stop(self.count, name, func, args, kwargs))
         else:
             out = func(*args, **kwargs)
-        if tensors_in(out) or name == "__setitem__":
+        if counts(name, tensors_in(out)):
             if expected is not None and name != expected:
                 raise EvidenceError(f"{_OTHER_PATH}: call {self.count} is {name}, was {expected}. {_NO_REPAIR}")
             self.count += 1

@@ -223,7 +223,7 @@ class Recorder(TorchFunctionMode):
         name = function_name(func)
         if self.rules is None:
             outs = tensors_in(out)
-            if outs or name == "__setitem__":
+            if counts(name, outs):
                 shapes = [tuple(int(n) for n in t.shape) for t in outs]
                 given = [tuple(int(n) for n in t.shape) for t in tensors_in((args, kwargs))]
                 self.calls.append(Recorded(name, self.module(), [], [], [], shapes, given, _note(name, args, kwargs)))
@@ -243,7 +243,7 @@ class Recorder(TorchFunctionMode):
         base = name if name.startswith("__") or not name.endswith("_") else name[:-1]
         call = Call(self, base, args, kwargs, out)
         given = call.tensors()
-        if not outs and name != "__setitem__":
+        if not counts(name, outs):
             return out
         before = [self._entry(tensor) for tensor in given]
         index = len(self.calls)
@@ -330,6 +330,14 @@ class Backstop(TorchDispatchMode):
             for tensor in tensors_in((args, kwargs)):
                 self._recorder.bypassed(tensor, str(func))
         return func(*args, **(kwargs or {}))
+
+
+def counts(name: str, outs: list[torch.Tensor]) -> bool:
+    """Whether a call is one of those that ``Wiring.calls`` lists.
+
+    ``empty_strided`` is not: torch calls it inside (vmap, TorchScript), once or not at all, as its caches please.
+    """
+    return (bool(outs) and name != "empty_strided") or name == "__setitem__"
 
 
 def _note(name: str, args: tuple, kwargs: dict) -> str:
