@@ -12,6 +12,7 @@ from torch import nn
 
 from ..checks import verify
 from ..costs import latencies, measure
+from ..data.running import eval_mode
 from ..errors import EvidenceError, InputError, ModelError
 from ..plans import Budget, plan_removal
 from ..recovery import compensate, distil, recalibrate
@@ -145,13 +146,8 @@ def _healed(
 def _scores(evaluate: Evaluate | None, model: nn.Module) -> dict[str, float]:
     if evaluate is None:
         return {}
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        with torch.no_grad():
-            value = evaluate(model.eval())
-    finally:
-        for module, training in modes:
-            module.training = training
+    with eval_mode(model), torch.no_grad():
+        value = evaluate(model)
     try:
         named = value if isinstance(value, Mapping) else {"score": value}
         return {name: float(score) for name, score in named.items()}

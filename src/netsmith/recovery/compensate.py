@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..data.running import eval_mode
 from ..evidence import Forward, Moments, Stop, calibration_batches, device_of, ridge
 from ..plans import Plan
 from ..surgery import apply
@@ -67,16 +68,13 @@ def compensate(
     if not refits:
         return Repaired(model, plan, {})
     batches = calibration_batches(data, most_examples=most_examples, device=device_of(wiring.model))
-    modes = [(module, module.training) for module in wiring.model.modules()]
     pass_ = _Pass(wiring, plan, model, refits, batches, most_rows, strength, seed)
-    try:
-        wiring.model.eval()
-        with transparent_functional(), torch.no_grad():
-            pass_.run(progress)
-    finally:
-        pass_.end()
-        for module, training in modes:
-            module.training = training
+    with eval_mode(wiring.model):
+        try:
+            with transparent_functional(), torch.no_grad():
+                pass_.run(progress)
+        finally:
+            pass_.end()
     return Repaired(model, plan.with_refitted(pass_.refitted), pass_.errors)
 
 

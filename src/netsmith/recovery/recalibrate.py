@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..data.running import eval_mode
 from ..evidence import calibration_batches, device_of, examples_in, first_output, mean_divergence
 from ..plans import Plan
 from ..wiring import call_model
@@ -79,14 +80,8 @@ def _statistics(module: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _outputs(model: nn.Module, batches: Sequence[Any]) -> list[torch.Tensor]:
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        model.eval()
-        with torch.no_grad():
-            return [first_output(call_model(model, inputs)) for inputs in batches]
-    finally:
-        for module, training in modes:
-            module.training = training
+    with eval_mode(model), torch.no_grad():
+        return [first_output(call_model(model, inputs)) for inputs in batches]
 
 
 def _recompute(model: nn.Module, layers: Sequence[nn.Module], batches: Sequence[Any]) -> None:
