@@ -11,6 +11,7 @@ from ..costs import latencies, predict
 from ..errors import BudgetError, InputError
 from ..scores import Score, magnitude
 from ..wiring import Wiring
+from ..wiring.collector import no_collections
 from ..wiring.proof import resized_copy
 from .budget import Budget
 from .plan import Plan
@@ -21,6 +22,7 @@ from .widths import best_units, plan_for, proven_sizing, rounded, scored
 _STEPS = 24  # of bisection: finer than one unit of any axis
 
 
+@no_collections()
 def plan_removal(
     wiring: Wiring,
     *,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
 from torch import nn
 
-from ..errors import InputError, ModelError, PlanError
+from ..errors import InputError, PlanError
 from ..plans import Plan
+from ..wiring.collector import no_collections
+from ..wiring.copying import copied
 from ..wiring.slots import clear_tensor_caches, fingerprint, tensor_slots
 from .attributes import describe_again, write_attributes
 
 
+@no_collections()
 def apply(model: nn.Module, plan: Plan) -> nn.Module:
     """A new model with the plan's structure; parameters, buffers and attributes agree.
 
@@ -37,10 +39,7 @@ def apply(model: nn.Module, plan: Plan) -> nn.Module:
         for slot in tensor_slots(model):
             if slot.name in plan.layouts and id(slot.tensor) not in memo:
                 memo[id(slot.tensor)] = _sliced(slot.tensor, plan.kept(slot.name))
-    try:
-        edited = copy.deepcopy(model, memo)
-    except Exception as error:
-        raise ModelError(f"the model cannot be copied with copy.deepcopy: {type(error).__name__}: {error}") from error
+    edited = copied(model, memo)
     write_attributes(edited, plan)
     describe_again(model, edited)
     clear_tensor_caches(edited)

@@ -8,7 +8,6 @@ forgotten afterwards. What forward may have left in caches is cleared.
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
 import gc
 import logging
@@ -24,6 +23,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ..errors import CaptureError, ModelError
 from . import provenance, spaces
+from .copying import copied
+from .fakes import Shortcuts, fake_like, fake_mode
 from .inputs import as_arguments, describe, map_tensors
 from .provenance import Attribute, Expression, SourcedInt
 from .recorder import Backstop, Dims, Origin, Recorder, Rule, tensors_in
@@ -91,7 +92,8 @@ def capture(
         ModelError: the model cannot be copied.
     """
     args, kwargs = as_arguments(example_inputs)
-    mode: Any = FakeTensorMode(allow_non_fake_inputs=True) if fake else contextlib.nullcontext()
+    mode: Any = fake_mode() if fake else contextlib.nullcontext()
+    shortcuts: Any = Shortcuts(mode) if fake else contextlib.nullcontext()
     path: list[str] = []
     recorder = Recorder(rules, lambda: path[-1] if path else "")
     result = Capture(recorder, fake)
@@ -102,12 +104,11 @@ def capture(
     twin.eval()
 
     def given(tensor: torch.Tensor) -> torch.Tensor:
-        copied = mode.from_tensor(tensor) if fake else tensor.clone()
+        stand_in = mode.from_tensor(tensor) if fake else tensor.clone()
         if rules is not None:
-            recorder.put(
-                copied, [spaces.new(n, "a dimension of the model's input") for n in copied.shape], Origin("input")
-            )
-        return copied
+            dims = [spaces.new(n, "a dimension of the model's input") for n in stand_in.shape]
+            recorder.put(stand_in, dims, Origin("input"))
+        return stand_in
 
     args, kwargs = map_tensors(args, given), map_tensors(kwargs, given)
     noted = provenance.equalities.set(result.equalities)
@@ -119,6 +120,7 @@ def capture(
             torch.no_grad(),
             transparent_functional(),
             mode,
+            shortcuts,
             Backstop(recorder) if rules is not None else contextlib.nullcontext(),
             recorder,
         ):
@@ -203,31 +205,23 @@ def _twin(model: nn.Module, result: Capture, mode: FakeTensorMode | None, resize
                 )
             names[id(slot.tensor)] = slot.name
             shape = resize.shapes.get(slot.name) if resize else None
-            twin = _stand_in(slot.tensor, shape, mode)
-            memo[id(slot.tensor)] = twin
-            result.twins[slot.name] = id(twin)
+            stand_in = _stand_in(slot.tensor, shape, mode)
+            memo[id(slot.tensor)] = stand_in
+            result.twins[slot.name] = id(stand_in)
             result.tensors[slot.name] = (slot.tensor, [])
             if result.recorder.rules is not None:
-                dims = [spaces.new(n) for n in twin.shape]
+                dims = [spaces.new(n) for n in stand_in.shape]
                 result.tensors[slot.name] = (slot.tensor, dims)
-                result.recorder.put(twin, dims, Origin("slot", name=slot.name))
-    try:
-        copied = copy.deepcopy(model, memo)
-    except Exception as error:
-        raise ModelError(f"the model cannot be copied with copy.deepcopy: {type(error).__name__}: {error}") from error
-    clear_tensor_caches(copied)
-    return copied
+                result.recorder.put(stand_in, dims, Origin("slot", name=slot.name))
+    twin = copied(model, memo)
+    clear_tensor_caches(twin)
+    return twin
 
 
 def _stand_in(tensor: torch.Tensor, shape: tuple[int, ...] | None, mode: FakeTensorMode | None) -> torch.Tensor:
     """A fake tensor, or a real copy; of another shape where one is given (of each dimension the first units)."""
     if mode is not None:
-        if tensor.layout != torch.strided:
-            return mode.from_tensor(tensor.detach())
-        with mode:  # ten times cheaper than converting the tensor, which would describe its storage and history
-            if shape is not None:
-                return torch.empty(shape, dtype=tensor.dtype, device=tensor.device)
-            return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=tensor.device)
+        return fake_like(mode, tensor, shape)
     real = tensor.detach()
     for dim, size in enumerate(shape or ()):
         real = real.narrow(dim, 0, size)

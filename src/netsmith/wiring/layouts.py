@@ -79,6 +79,38 @@ def kept_positions(layout: Layout, sizes: Mapping[str, int], keep: Mapping[str, 
 
 def unit_positions(layout: Layout, sizes: Mapping[str, int], axis: str) -> list[list[int]]:
     """For each unit of ``axis``, the positions of the dimension that belong to it (none where it does not occur)."""
+    places = [i for i, part in enumerate(layout) if part == axis or (isinstance(part, Concat) and _has(part, axis))]
+    if len(places) != 1:
+        return _units_by_position(layout, sizes, axis)
+    place, part = places[0], layout[places[0]]
+    within = [[u] for u in range(sizes[axis])] if part == axis else _units_in_concat(part, sizes, axis)
+    outer, size = layout_size(layout[:place], sizes), _part_size(part, sizes)
+    inner = layout_size(layout[place + 1 :], sizes)
+    if outer == inner == 1:
+        return within
+    return [
+        [(o * size + p) * inner + i for o in range(outer) for p in positions for i in range(inner)]
+        for positions in within
+    ]
+
+
+def _has(concat: Concat, axis: str) -> bool:
+    return any(axis in axis_names(piece) for piece in concat.parts)
+
+
+def _units_in_concat(concat: Any, sizes: Mapping[str, int], axis: str) -> list[list[int]]:
+    units: list[list[int]] = [[] for _ in range(sizes[axis])]
+    offset = 0
+    for piece in concat.parts:
+        if axis in axis_names(piece):
+            for unit, positions in zip(units, unit_positions(piece, sizes, axis), strict=True):
+                unit.extend(offset + p for p in positions)
+        offset += layout_size(piece, sizes)
+    return units
+
+
+def _units_by_position(layout: Layout, sizes: Mapping[str, int], axis: str) -> list[list[int]]:
+    """For an axis that occurs in several factors of a dimension: at any one position only once."""
     units: list[list[int]] = [[] for _ in range(sizes[axis])]
     for position, unit in enumerate(_unit_of_position(layout, sizes, axis)):
         if unit is not None:

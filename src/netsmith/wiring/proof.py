@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from .capture import Capture, Resize, capture, resized
+from .collector import no_collections
 from .layouts import Layout, axis_names, layout_size
 from .wiring import WiredCall, Wiring
 
@@ -36,6 +37,7 @@ def resized_copy(wiring: Wiring, sizes: Mapping[str, int], attributes: Mapping[s
     return resized(wiring.model, resize_of(wiring, sizes, attributes))
 
 
+@no_collections()
 def replay(wiring: Wiring, sizes: Mapping[str, int], attributes: Mapping[str, int]) -> Divergence | None:
     """None when a model of the new sizes does call by call what the wiring promises.
 

@@ -325,6 +325,10 @@ class Backstop(TorchDispatchMode):
         super().__init__()
         self._recorder = recorder
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled under it: torch need not wrap each call against that
+
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         if not self._recorder.inside and func.namespace != "prim":  # prim: what device, what layout
             for tensor in tensors_in((args, kwargs)):

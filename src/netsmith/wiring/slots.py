@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,9 @@ import torch
 from torch import nn
 
 _MAX_DEPTH = 3  # of objects below a module: module.config.text_config.hidden_size
+# the types of most attributes, asked first
+_NO_INTS = frozenset((bool, float, str, type(None), dict, OrderedDict, set))
+_NO_TENSORS = _NO_INTS | {int, tuple}
 _MAX_ITEMS = 64  # a longer list of integers is data, not a shape
 
 
@@ -48,23 +52,39 @@ class IntSlot:
 
 def tensor_slots(model: nn.Module) -> Iterator[Slot]:
     """Every parameter, buffer (persistent or not) and plain tensor attribute, in module order."""
-    for path, module in model.named_modules():
+    for path, module in modules_of(model):
         prefix = f"{path}." if path else ""
-        for holder in (module._parameters, module._buffers, module.__dict__):
-            for key, value in list(holder.items()):
+        own = {key: value for key, value in module.__dict__.items() if type(value) not in _NO_TENSORS}
+        for holder, entries in ((module._parameters, None), (module._buffers, None), (module.__dict__, own)):
+            for key, value in list((holder if entries is None else entries).items()):
                 if isinstance(value, torch.Tensor):
                     yield Slot(prefix + key, holder, key, value)
-        for key, value in module.__dict__.items():
+        for key, value in own.items():
             if isinstance(value, list) and key != "_flat_weights":  # RNNs list their own parameters a second time
                 for i, item in enumerate(value):
                     if isinstance(item, torch.Tensor):
                         yield Slot(f"{prefix}{key}.{i}", value, i, item)
 
 
+def modules_of(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """``model.named_modules()``, without a generator inside a generator for every level."""
+    seen: set[int] = set()
+    left: list[tuple[str, nn.Module]] = [("", model)]
+    while left:
+        path, module = left.pop()
+        if id(module) in seen:
+            continue
+        seen.add(id(module))
+        yield path, module
+        prefix = f"{path}." if path else ""
+        children = [(prefix + name, child) for name, child in module._modules.items() if child is not None]
+        left += reversed(children)
+
+
 def int_slots(model: nn.Module) -> Iterator[IntSlot]:
     """Every int > 1, and every short nested tuple or list of ints, held by modules and their configuration objects."""
     seen: set[int] = set()
-    for path, module in model.named_modules():
+    for path, module in modules_of(model):
         yield from _ints_of(f"{path}:", module, seen, 0)
 
 
@@ -74,7 +94,7 @@ def _ints_of(prefix: str, holder: object, seen: set[int], depth: int) -> Iterato
         return
     seen.add(id(holder))
     for name, value in list(entries.items()):
-        if name.startswith("__") or name in ("training", "_parameters", "_buffers", "_modules"):
+        if type(value) in _NO_INTS or name.startswith("__"):
             continue
         if _is_int(value) or (isinstance(value, (tuple, list)) and _is_int_sequence(value)):
             yield IntSlot(prefix + name, entries, name, value)

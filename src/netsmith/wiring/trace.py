@@ -13,6 +13,7 @@ from ..errors import CaptureError, InputError, UnknownOpError
 from . import spaces
 from .blocks import find_blocks
 from .capture import Capture, capture
+from .collector import no_collections
 from .construction import configured_sizes
 from .layouts import Concat, Layout, axis_names
 from .provenance import attributes_in, dims_in, rewrite
@@ -23,6 +24,7 @@ from .spaces import Dim, Space
 from .wiring import Axis, Member, Unsupported, WiredCall, Wiring
 
 
+@no_collections()
 def trace(
     model: nn.Module,
     example_inputs: Any,
