@@ -45,6 +45,12 @@ def _times(found: dict[str, dict[str, Any]]) -> list[str]:
     lines = [f"Median seconds of trace + plan + apply on the {len(both)} models that all manage, in the same run:"]
     for name, records in found.items():
         lines.append(f"* `{name}`: {statistics.median(records[model]['seconds'] for model in both):.2f}")
+    if len(found) == 2:
+        ours, theirs = (records for _, records in sorted(found.items()))
+        ratios = [ours[model]["seconds"] / theirs[model]["seconds"] for model in both]
+        lines.append(f"* in the median model the ratio of the two is {statistics.median(ratios):.2f}")
+        lines.append(f"* all models together: {sum(ours[m]['seconds'] for m in both):.0f} s")
+        lines[-1] += f" against {sum(theirs[m]['seconds'] for m in both):.0f} s"
     exactness = [r.get("exactness", "") for r in found.get("with_netsmith", {}).values() if r["ok"]]
     counts = {status: exactness.count(status) for status in dict.fromkeys(exactness)}
     said = ", ".join(f"{n} {status}" for status, n in counts.items())

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import netsmith
-from netsmith.wiring.construction import configured_sizes
+from netsmith.wiring.construction import construction
 from netsmith.wiring.slots import int_values
 
 transformers = pytest.importorskip("transformers")
@@ -81,7 +81,7 @@ def test_widths_that_no_configuration_can_say_leave_it_alone() -> None:
 def test_the_callers_configuration_and_random_numbers_are_untouched() -> None:
     model = llama()
     before, state = model.config.to_dict(), torch.random.get_rng_state()
-    found = configured_sizes(model)
+    found = construction(model).sizes
     assert any(c.name == "model.layers.0.mlp.up_proj.weight" and c.dim == 0 for c in found)
     assert model.config.to_dict() == before and torch.equal(torch.random.get_rng_state(), state)
-    assert configured_sizes(torch.nn.Linear(2, 3)) == ()
+    assert construction(torch.nn.Linear(2, 3)) is None

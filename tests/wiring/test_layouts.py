@@ -5,7 +5,15 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netsmith.wiring.layouts import Concat, Layout, axis_names, kept_positions, layout_size, unit_positions
+from netsmith.wiring.layouts import (
+    Concat,
+    Layout,
+    _units_by_position,
+    axis_names,
+    kept_positions,
+    layout_size,
+    unit_positions,
+)
 
 SIZES = {"a": 3, "b": 4, "c": 2, "d": 1}
 KEEPS = st.fixed_dictionaries(
@@ -85,3 +93,11 @@ def test_nested_concatenations() -> None:
     assert layout_size(layout, SIZES) == 3 + 4 + 2 + 2
     assert kept_positions(layout, SIZES, {"a": [1], "b": [0, 3], "c": [1]}) == [1, 3, 6, 7, 8, 10]
     assert unit_positions(layout, SIZES, "b") == [[3], [4], [5], [6]]
+
+
+@settings(max_examples=200, deadline=None)
+@given(LAYOUTS)
+def test_unit_positions_are_those_found_position_by_position(layout: Layout) -> None:
+    for name, size in SIZES.items():
+        units = unit_positions(layout, SIZES, name)
+        assert len(units) == size and units == _units_by_position(layout, SIZES, name)

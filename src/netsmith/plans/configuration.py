@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from ..wiring import Wiring, tensor_slots
-from ..wiring.construction import constructed
+from ..wiring.construction import constructed, numbers
 from ..wiring.layouts import layout_size
 from ..wiring.provenance import Attribute, Expression, attributes_in, evaluate
 from ..wiring.slots import int_values
@@ -26,7 +26,7 @@ def settle_configuration(wiring: Wiring, sizing: Sizing) -> Changes:
     loaded through its plan. Scales that the constructor computes from sizes (``head_dim ** -0.5``) follow, as they
     would in a model made anew.
     """
-    if not wiring.configured:
+    if wiring.construction is None or not wiring.construction.sizes:
         return {}
     before = int_values(wiring.model)
     for derived in (True, False):
@@ -34,13 +34,14 @@ def settle_configuration(wiring: Wiring, sizing: Sizing) -> Changes:
         made = constructed(wiring.model, values)
         if made is not None and _as_promised(wiring, sizing, made):
             settled = [key for key, value in values.items() if value != before[key] and key not in sizing.attributes]
-            return {**_adopted(wiring, sizing, before, made), **{key: (before[key], values[key]) for key in settled}}
+            return {**_adopted(wiring, sizing, made), **{key: (before[key], values[key]) for key in settled}}
     return {}
 
 
 def _configured(wiring: Wiring, sizing: Sizing, before: Mapping[str, int], derived: bool) -> dict[str, int]:
     """Attribute values with which layers get their new sizes; ``derived``: also those found by trying values."""
-    known = [c for c in wiring.configured if attributes_in(c.value) <= before.keys()]
+    assert wiring.construction is not None
+    known = [c for c in wiring.construction.sizes if attributes_in(c.value) <= before.keys()]
     demands = [(c.value, sizing.attributes[c.name]) for c in known if c.dim < 0 and c.name in sizing.attributes]
     demands += [
         (c.value, layout_size(wiring.layouts[c.name][c.dim], sizing.sizes))
@@ -89,31 +90,19 @@ def _as_promised(wiring: Wiring, sizing: Sizing, made: nn.Module) -> bool:
     }
     if any(promised[name] != tuple(wiring.tensors[name].shape) for name in wiring.recomputed & promised.keys()):
         return False
-    numbers = int_values(made)
+    made_ints = int_values(made)
     stored = promised.keys() - wiring.recomputed
     return all(shapes.get(name) == promised[name] for name in stored) and all(
-        numbers.get(key, value) == value for key, value in sizing.attributes.items()
+        made_ints.get(key, value) == value for key, value in sizing.attributes.items()
     )
 
 
-def _adopted(wiring: Wiring, sizing: Sizing, before: Mapping[str, int], made: nn.Module) -> Changes:
+def _adopted(wiring: Wiring, sizing: Sizing, made: nn.Module) -> Changes:
     """Numbers that the constructor makes differently now, where the model still has the constructor's value."""
-    made_before = constructed(wiring.model, before)
-    if made_before is None:
-        return {}
-    own = {**before, **_floats(wiring.model)}
-    old, new = ({**int_values(m), **_floats(m)} for m in (made_before, made))
+    assert wiring.construction is not None
+    own, old, new = numbers(wiring.model), wiring.construction.numbers, numbers(made)
     return {
         key: (value, new[key])
         for key, value in sorted(own.items())
         if key not in sizing.attributes and old.get(key) == value and new.get(key, value) != value
-    }
-
-
-def _floats(model: nn.Module) -> dict[str, float]:
-    return {
-        f"{path}:{name}": value
-        for path, module in model.named_modules()
-        for name, value in module.__dict__.items()
-        if type(value) is float
     }

@@ -17,7 +17,7 @@ from torch import nn
 
 from .describing import DESCRIBES
 from .provenance import Attribute, Expression, SourcedInt
-from .slots import int_slots, map_ints
+from .slots import int_slots, int_values, map_ints, modules_of
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,29 @@ class Configured:
     value: Expression
 
 
-def configured_sizes(model: nn.Module) -> tuple[Configured, ...]:
-    """Sizes that a constructor of the form ``type(model)(model.config)`` takes from its configuration.
+@dataclass(frozen=True)
+class Construction:
+    """What a constructor of the form ``type(model)(model.config)`` makes of the model's configuration.
 
-    Empty for models without a configuration object, and where that constructor cannot be run again.
+    Attributes:
+        sizes: those that it takes from the configuration.
+        numbers: every int and float attribute of the model that it makes, by key.
     """
+
+    sizes: tuple[Configured, ...]
+    numbers: Mapping[str, float]
+
+
+def construction(model: nn.Module) -> Construction | None:
+    """None for models without a configuration object, and where that constructor cannot be run again."""
     config = model.__dict__.get("config")
     if config is None or not hasattr(config, "to_diff_dict"):
-        return ()
+        return None
     twin = _construct(model, lambda key, value: SourcedInt(int(value), Attribute(key)))
+    if twin is None:
+        return None
     found = []
-    for path, module in twin.named_modules() if twin is not None else ():
+    for path, module in modules_of(twin):
         for attribute, value in module.__dict__.items():
             if isinstance(value, SourcedInt):
                 found.append(Configured(f"{path}:{attribute}", -1, value.expression))
@@ -54,7 +66,18 @@ def configured_sizes(model: nn.Module) -> tuple[Configured, ...]:
                     for name, dim in DESCRIBES.get(attribute, ())
                     if _has_size(module, name, dim, int(value))
                 ]
-    return tuple(found)
+    return Construction(tuple(found), numbers(twin))
+
+
+def numbers(model: nn.Module) -> dict[str, float]:
+    """Every int and float attribute by its key."""
+    floats = {
+        f"{path}:{name}": float(value)
+        for path, module in modules_of(model)
+        for name, value in module.__dict__.items()
+        if isinstance(value, float)
+    }
+    return {**int_values(model), **floats}
 
 
 def constructed(model: nn.Module, values: Mapping[str, int]) -> nn.Module | None:

@@ -44,12 +44,12 @@ def _module(module: nn.Module, memo: dict[int, Any]) -> Any:
     twin = type(module).__new__(type(module))
     memo[id(module)] = twin
     own: dict[str, Any] = {}
-    for name, value in module.__dict__.items():
+    for name, value in module.__getstate__().items():
         if name == "_modules" and type(value) is dict:
             own[name] = {key: _module(child, memo) if child is not None else None for key, child in value.items()}
         else:
             own[name] = _value(value, memo)
-    twin.__dict__.update(own)
+    twin.__setstate__(own)  # as deepcopy does
     return twin
 
 
@@ -65,7 +65,7 @@ def _value(value: Any, memo: dict[int, Any]) -> Any:
         for key, item in value.items():
             twin[_value(key, memo)] = _value(item, memo)
         return twin
-    if not value and kind in _EMPTY:
+    if kind in _EMPTY and not value:
         memo[id(value)] = twin = kind()
         return twin
     return copy.deepcopy(value, memo)
@@ -73,10 +73,10 @@ def _value(value: Any, memo: dict[int, Any]) -> Any:
 
 def _is_ordinary(module: nn.Module) -> bool:
     """Whether deepcopy would copy the module's dictionary and nothing else."""
-    return "__deepcopy__" not in module.__dict__ and _is_ordinary_class(type(module))
+    return "__deepcopy__" not in module.__dict__ and _is_ordinary_class(type(module))  # type: ignore[arg-type]
 
 
 @functools.cache
-def _is_ordinary_class(kind: type[nn.Module]) -> bool:
-    own = {name for base in kind.__mro__[:-1] for name in base.__dict__}  # all but object's
-    return not own & _COPY_PROTOCOL and kind.__setstate__ is nn.Module.__setstate__
+def _is_ordinary_class(kind: type) -> bool:
+    own = {name for base in kind.__mro__ if base not in (object, nn.Module) for name in base.__dict__}
+    return not own & _COPY_PROTOCOL

@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, in_kernel_
 from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-aten = torch.ops.aten
+aten, prim = torch.ops.aten, torch.ops.prim
 
 
 def fake_mode() -> FakeTensorMode:
@@ -46,22 +46,23 @@ class Shortcuts(TorchDispatchMode):
         return False  # nothing is compiled under it: torch need not wrap each call against that
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        if func is prim.device.default and type(args[0]) is FakeTensor:
+            return args[0].fake_device
         answer = _ANSWERS.get(func)
-        if answer is not None and (not kwargs or func is aten.gelu.default):
-            device = self._device(args)
-            if device is not None:
-                try:
-                    with no_dispatch():
-                        out = answer(self._mode, func, args)
-                except Exception:  # whatever is wrong, FakeTensorMode says it
-                    out = None
-                if out is not None:
-                    return self._wrapped(out, device)
+        device = self._device(args, kwargs or {}) if answer is not None else None
+        if answer is not None and device is not None:
+            try:
+                with no_dispatch():
+                    out = answer(self._mode, func, *args, **(kwargs or {}))
+            except Exception:  # options that the answer does not know; what is really wrong FakeTensorMode says
+                out = None
+            if out is not None:
+                return self._wrapped(out, device)
         return func(*args, **(kwargs or {}))
 
-    def _device(self, args: tuple) -> torch.device | None:
+    def _device(self, args: tuple, kwargs: dict) -> torch.device | None:
         """The one device of all tensors; None where a tensor is real, has a known value or lies elsewhere."""
-        device = None
+        device = kwargs.get("device")
         for arg in args:
             for item in arg if isinstance(arg, (list, tuple)) else (arg,):
                 if not isinstance(item, torch.Tensor):
@@ -82,35 +83,68 @@ class Shortcuts(TorchDispatchMode):
         return FakeTensor(self._mode, out, device)
 
 
-# Each answer gives plain meta tensors, or None: not sure. Tensor arguments are fake, of one mode and device.
+# Each answer is called like the operation and gives plain meta tensors, or None: not sure. Its tensors are fake, of one
+# mode and device. An option that it does not name makes it raise, and FakeTensorMode answers instead.
 
 
-def _by_kernel(mode: FakeTensorMode, func: Any, args: tuple) -> Any:
+def _by_kernel(mode: FakeTensorMode, func: Any, *args: Any) -> Any:
     """The C++ kernel on meta."""
     with in_kernel_invocation_manager(mode):
         return func(*args)
 
 
+def _new(shape: Any, like: torch.Tensor) -> torch.Tensor:
+    return torch.empty(shape, dtype=like.dtype, device="meta")
+
+
 def _like(x: torch.Tensor) -> torch.Tensor | None:
     """What an elementwise function allocates for x: the same strides where x is dense."""
     if x.is_contiguous():
-        return torch.empty(x.shape, dtype=x.dtype, device="meta")
-    if torch._prims_common.is_non_overlapping_and_dense(x):
+        return _new(x.shape, x)
+    if _is_dense(x):
         return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device="meta")
     return None
 
 
-def _unary(mode: FakeTensorMode, func: Any, args: tuple) -> Any:
-    return _like(args[0]) if args[0].is_floating_point() else None
+def _is_dense(x: torch.Tensor) -> bool:
+    """Whether x is contiguous in some order of its dimensions."""
+    expected = 1
+    for stride, size in sorted(zip(x.stride(), x.shape, strict=True)):
+        if size != 1:
+            if stride != expected:
+                return False
+            expected *= size
+    return True
 
 
-def _in_place(mode: FakeTensorMode, func: Any, args: tuple) -> Any:
-    return args[0] if args[0].is_floating_point() else None
+def _unary(mode: FakeTensorMode, func: Any, x: torch.Tensor, *options: Any, approximate: str = "") -> Any:
+    return _like(x) if x.is_floating_point() else None
 
 
-def _binary(mode: FakeTensorMode, func: Any, args: tuple) -> Any:
-    left, right = args[:2]
-    if len(args) > 2 or not isinstance(left, torch.Tensor) or not left.is_floating_point():
+def _softmax(mode: FakeTensorMode, func: Any, x: torch.Tensor, dim: int, half_to_float: bool) -> Any:
+    return _like(x) if x.is_floating_point() and x.is_contiguous() and not half_to_float else None
+
+
+def _clone(mode: FakeTensorMode, func: Any, x: torch.Tensor, memory_format: Any = None) -> Any:
+    if memory_format in (None, torch.preserve_format):
+        return _like(x)
+    return _new(x.shape, x) if memory_format == torch.contiguous_format else None
+
+
+def _in_place(mode: FakeTensorMode, func: Any, x: torch.Tensor, *options: Any) -> Any:
+    return x if x.is_floating_point() else None
+
+
+def _binary_in_place(mode: FakeTensorMode, func: Any, written: torch.Tensor, other: Any) -> Any:
+    if not written.is_floating_point():
+        return None
+    if isinstance(other, torch.Tensor) and torch.broadcast_shapes(written.shape, other.shape) != written.shape:
+        return None
+    return written
+
+
+def _binary(mode: FakeTensorMode, func: Any, left: Any, right: Any) -> Any:
+    if not isinstance(left, torch.Tensor) or not left.is_floating_point():
         return None
     if isinstance(right, (int, float)):
         return _like(left)
@@ -120,78 +154,100 @@ def _binary(mode: FakeTensorMode, func: Any, args: tuple) -> Any:
         return _like(left)
     if not (left.dim() and right.dim() and left.is_contiguous() and right.is_contiguous()):
         return None
-    return torch.empty(torch.broadcast_shapes(left.shape, right.shape), dtype=left.dtype, device="meta")
+    return _new(torch.broadcast_shapes(left.shape, right.shape), left)
 
 
-def _batch_norm(mode: FakeTensorMode, func: Any, args: tuple) -> Any:
-    x, *vectors, training = args[:6]
-    if training or not x.is_floating_point() or any(v is not None and v.shape != x.shape[1:2] for v in vectors):
+def _mean(mode: FakeTensorMode, func: Any, x: torch.Tensor, dims: Any, keep: bool = False) -> Any:
+    if not x.is_floating_point() or not x.is_contiguous() or not dims:
         return None
-    empty = [torch.empty(0, dtype=x.dtype, device="meta") for _ in range(2)]
+    over = {dim % x.dim() for dim in dims}
+    if keep:
+        return _new([1 if dim in over else size for dim, size in enumerate(x.shape)], x)
+    return _new([size for dim, size in enumerate(x.shape) if dim not in over], x)
+
+
+def _batch_norm(
+    mode: FakeTensorMode,
+    func: Any,
+    x: torch.Tensor,
+    weight: Any,
+    bias: Any,
+    mean: Any,
+    var: Any,
+    training: bool,
+    *_: Any,
+) -> Any:
+    vectors = [v for v in (weight, bias, mean, var) if v is not None]
+    if training or not x.is_floating_point() or any(v.shape != x.shape[1:2] for v in vectors):
+        return None
     out = _like(x)
-    return None if out is None else (out, *empty)
+    return None if out is None else (out, _new(0, x), _new(0, x))
 
 
-def _layer_norm(mode: FakeTensorMode, func: Any, args: tuple) -> Any:
-    x, shape, *vectors = args[:4]
-    last = x.shape[x.dim() - len(shape) :]
-    if last != tuple(shape) or any(v is not None and v.shape != last for v in vectors):
+def _layer_norm(
+    mode: FakeTensorMode, func: Any, x: torch.Tensor, shape: Any, weight: Any, bias: Any, eps: float
+) -> Any:
+    last, before = x.shape[x.dim() - len(shape) :], x.shape[: x.dim() - len(shape)]
+    if last != tuple(shape) or any(v is not None and (v.shape != last or v.dtype != x.dtype) for v in (weight, bias)):
         return None
-    if any(v is not None and v.dtype != x.dtype for v in vectors):
-        return None
-    statistics = (*x.shape[: x.dim() - len(shape)], *(1 for _ in shape))
-    out = torch.empty(x.shape, dtype=x.dtype, device="meta")  # contiguous, whatever x is
-    return (out, *(torch.empty(statistics, dtype=x.dtype, device="meta") for _ in range(2)))
+    statistics = (*before, *(1 for _ in shape))
+    return _new(x.shape, x), _new(statistics, x), _new(statistics, x)  # contiguous, whatever x is
 
 
-def _addmm(mode: FakeTensorMode, func: Any, args: tuple) -> Any:
-    bias, left, right = args
+def _addmm(mode: FakeTensorMode, func: Any, bias: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> Any:
     if bias.dtype != left.dtype or bias.shape != right.shape[1:]:
         return None
-    return _mm(mode, func, (left, right))
+    return _mm(mode, func, left, right)
 
 
-def _mm(mode: FakeTensorMode, func: Any, args: tuple) -> Any:
-    left, right = args
+def _mm(mode: FakeTensorMode, func: Any, left: torch.Tensor, right: torch.Tensor) -> Any:
     if left.dtype != right.dtype or left.dim() != 2 or right.dim() != 2 or left.shape[1] != right.shape[0]:
         return None
-    return torch.empty(left.shape[0], right.shape[1], dtype=left.dtype, device="meta")
+    return _new((left.shape[0], right.shape[1]), left)
 
 
-def _bmm(mode: FakeTensorMode, func: Any, args: tuple) -> Any:
-    left, right = args
+def _bmm(mode: FakeTensorMode, func: Any, left: torch.Tensor, right: torch.Tensor) -> Any:
     if left.dtype != right.dtype or left.dim() != 3 or right.dim() != 3:
         return None
     if left.shape[0] != right.shape[0] or left.shape[2] != right.shape[1]:
         return None
-    return torch.empty(left.shape[0], left.shape[1], right.shape[2], dtype=left.dtype, device="meta")
+    return _new((*left.shape[:2], right.shape[2]), left)
 
 
-def _cat(mode: FakeTensorMode, func: Any, args: tuple) -> Any:
-    parts, dim = args[0], args[1] if len(args) > 1 else 0
+def _cat(mode: FakeTensorMode, func: Any, parts: Any, dim: int = 0) -> Any:
     first = parts[0]
-    for part in parts:
-        if part.dtype != first.dtype or part.dim() != first.dim() or not part.is_contiguous():
-            return None
-    dim %= first.dim()
-    if any(part.shape[:dim] != first.shape[:dim] or part.shape[dim + 1 :] != first.shape[dim + 1 :] for part in parts):
+    if any(p.dtype != first.dtype or p.dim() != first.dim() or not p.is_contiguous() for p in parts):
         return None
-    shape = (*first.shape[:dim], sum(part.shape[dim] for part in parts), *first.shape[dim + 1 :])
-    return torch.empty(shape, dtype=first.dtype, device="meta")
+    dim %= first.dim()
+    rest = (first.shape[:dim], first.shape[dim + 1 :])
+    if any((p.shape[:dim], p.shape[dim + 1 :]) != rest for p in parts):
+        return None
+    return _new((*rest[0], sum(p.shape[dim] for p in parts), *rest[1]), first)
 
 
-def _convolution(mode: FakeTensorMode, func: Any, args: tuple) -> Any:
-    x, weight = args[:2]
-    return _by_kernel(mode, func, args) if x.is_contiguous() and weight.is_contiguous() else None
+def _convolution(mode: FakeTensorMode, func: Any, x: torch.Tensor, weight: torch.Tensor, *options: Any) -> Any:
+    return _by_kernel(mode, func, x, weight, *options) if x.is_contiguous() and weight.is_contiguous() else None
+
+
+def _empty(
+    mode: FakeTensorMode,
+    func: Any,
+    shape: Any,
+    *,
+    device: Any,
+    dtype: Any = None,
+    layout: Any = torch.strided,
+    pin_memory: Any = False,
+) -> Any:
+    return torch.empty(shape, dtype=dtype, device="meta") if layout == torch.strided and not pin_memory else None
 
 
 _VIEWS = """
 view.default _unsafe_view.default t.default transpose.int permute.default expand.default unsqueeze.default
 squeeze.dim squeeze.dims select.int slice.Tensor split.Tensor split_with_sizes.default unbind.int detach.default
-alias.default
 """
 _UNARY = "relu.default gelu.default silu.default sigmoid.default tanh.default hardtanh.default hardswish.default"
-_UNARY += " hardsigmoid.default _softmax.default"
+_UNARY += " hardsigmoid.default neg.default rsqrt.default sqrt.default exp.default pow.Tensor_Scalar"
 _WRITTEN = "relu_.default silu_.default hardtanh_.default hardswish_.default hardsigmoid_.default sigmoid_.default"
 _BINARY = "add.Tensor sub.Tensor mul.Tensor div.Tensor"
 
@@ -200,12 +256,16 @@ def _overloads(names: str) -> list[Any]:
     return [getattr(getattr(aten, name.split(".")[0]), name.split(".")[1]) for name in names.split()]
 
 
-Answer = Callable[[FakeTensorMode, Any, tuple], Any]
-_ANSWERS: dict[Any, Answer] = {
+_ANSWERS: dict[Any, Callable[..., Any]] = {
     **dict.fromkeys(_overloads(_VIEWS), _by_kernel),
     **dict.fromkeys(_overloads(_UNARY), _unary),
     **dict.fromkeys(_overloads(_WRITTEN), _in_place),
     **dict.fromkeys(_overloads(_BINARY), _binary),
+    **dict.fromkeys(_overloads("add_.Tensor sub_.Tensor mul_.Tensor div_.Tensor"), _binary_in_place),
+    aten._softmax.default: _softmax,
+    aten.clone.default: _clone,
+    aten.empty.memory_format: _empty,
+    aten.mean.dim: _mean,
     aten.native_batch_norm.default: _batch_norm,
     aten.native_layer_norm.default: _layer_norm,
     aten.addmm.default: _addmm,

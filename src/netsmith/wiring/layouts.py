@@ -83,7 +83,7 @@ def unit_positions(layout: Layout, sizes: Mapping[str, int], axis: str) -> list[
     if len(places) != 1:
         return _units_by_position(layout, sizes, axis)
     place, part = places[0], layout[places[0]]
-    within = [[u] for u in range(sizes[axis])] if part == axis else _units_in_concat(part, sizes, axis)
+    within = _units_in_concat(part, sizes, axis) if isinstance(part, Concat) else [[u] for u in range(sizes[axis])]
     outer, size = layout_size(layout[:place], sizes), _part_size(part, sizes)
     inner = layout_size(layout[place + 1 :], sizes)
     if outer == inner == 1:
@@ -98,7 +98,7 @@ def _has(concat: Concat, axis: str) -> bool:
     return any(axis in axis_names(piece) for piece in concat.parts)
 
 
-def _units_in_concat(concat: Any, sizes: Mapping[str, int], axis: str) -> list[list[int]]:
+def _units_in_concat(concat: Concat, sizes: Mapping[str, int], axis: str) -> list[list[int]]:
     units: list[list[int]] = [[] for _ in range(sizes[axis])]
     offset = 0
     for piece in concat.parts:

@@ -14,7 +14,7 @@ from . import spaces
 from .blocks import find_blocks
 from .capture import Capture, capture
 from .collector import no_collections
-from .construction import configured_sizes
+from .construction import construction
 from .layouts import Concat, Layout, axis_names
 from .provenance import attributes_in, dims_in, rewrite
 from .recorder import Rule
@@ -194,7 +194,7 @@ class _Namer:
             module_layouts=_module_layouts(captured, self.layout),
             tensors=tensors,
             fake=captured.fake,
-            configured=configured_sizes(model),
+            construction=construction(model),
             recomputed=recomputed_buffers(model),
         )
 

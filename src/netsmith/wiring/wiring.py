@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .construction import Configured
+from .construction import Construction
 from .layouts import Layout, unit_positions
 from .provenance import Expression
 from .recorder import Origin
@@ -134,7 +134,7 @@ class Wiring:
         calls: what forward did, in order.
         relations: pairs of expressions that must stay equal.
         attributes: integer attributes that relations mention, with their values.
-        configured: sizes that the model's constructor takes from its configuration object.
+        construction: what the model's constructor makes of its configuration object; None without one.
         recomputed: buffers that no state dict holds, because the constructor computes them.
         outputs: layouts of the model's output tensors.
         fake: captured without values; False where forward needed real ones (data-dependent control flow).
@@ -158,7 +158,7 @@ class Wiring:
     module_layouts: Mapping[str, tuple[Layout, ...]]
     tensors: Mapping[str, torch.Tensor]
     fake: bool
-    configured: tuple[Configured, ...] = ()
+    construction: Construction | None = None
     recomputed: frozenset[str] = frozenset()
 
     @cached_property
