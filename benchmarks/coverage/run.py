@@ -39,6 +39,9 @@ def attempt(entry: dict[str, Any], prune: Any, ratio: float, tell: Any) -> dict[
     record: dict[str, Any] = {"ok": False}
     stage = "build"
     try:
+        # what a process pays once, imports and first uses, is not what is timed
+        mlp = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))
+        prune(mlp, torch.randn(1, 8), ratio, [mlp[-1]], {})
         torch.manual_seed(0)
         model, x, outputs = build(entry)
         model.eval()
@@ -102,9 +105,6 @@ def main() -> None:
     entries = json.loads(options.models.read_text())["models"]
     options.out.mkdir(exist_ok=True)
     plugins = {name: importlib.import_module(name).prune for name in options.pruners}
-    for prune in plugins.values():  # what a process pays once, imports and first uses, is not what is timed
-        mlp = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))
-        prune(mlp, torch.randn(1, 8), options.ratio, [mlp[-1]], {})
     found = {name: _load(options.out / f"{name}.json") for name in plugins}
     for entry in entries:
         for name, prune in plugins.items():
