@@ -150,5 +150,5 @@ def test_what_bypasses_the_recorder_freezes_what_it_touches(build: type[torch.nn
     model, x = build().eval(), torch.randn(2, 6)
     wiring = netsmith.trace(model, x)
     assert wiring.free_axes == ()
-    assert any(why in found.function for found in wiring.unsupported)
+    assert any(why in found.function and found.axes > 0 for found in wiring.unsupported)
     assert netsmith.plan_removal(wiring, keep=0.5).edits == ()

@@ -53,7 +53,10 @@ def test_unknown_functions_are_listed() -> None:
 def test_unknown_functions_freeze() -> None:
     wiring = netsmith.trace(Unknown(), X)
     assert wiring.free_axes == () and wiring.unsupported[0].calls == 2
-    assert "no rule: erfinv: no wiring rule, 2 calls, first erfinv of the model (test_trace.py:" in str(wiring)
+    assert wiring.unsupported[0].axes == sum("erfinv" in str(axis.frozen) for axis in wiring.axes) > 0
+    assert "no rule: erfinv: no wiring rule, 2 calls, 2 axes frozen, first erfinv of the model (test_trace.py:" in str(
+        wiring
+    )
 
 
 def pairs_from_the_ends(call: Call) -> Any:

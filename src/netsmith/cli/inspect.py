@@ -67,7 +67,9 @@ def wiring_json(wiring: Wiring) -> dict[str, Any]:
             for axis in wiring.axes
         ],
         "blocks": [{"name": block.name, "kind": block.kind, "params": block.params} for block in wiring.blocks],
-        "unsupported": [{"function": u.function, "calls": u.calls, "first": u.first} for u in wiring.unsupported],
+        "unsupported": [
+            {"function": u.function, "calls": u.calls, "axes": u.axes, "first": u.first} for u in wiring.unsupported
+        ],
     }
 
 
@@ -101,7 +103,9 @@ def _frozen_table(wiring: Wiring) -> Table:
 
 def _print_unsupported(console: Console, wiring: Wiring) -> None:
     for u in wiring.unsupported:
-        console.print(f"no rule for {u.function}: {u.calls} calls, first in {u.first}", markup=False)
+        console.print(
+            f"no rule for {u.function}: {u.calls} calls froze {u.axes} axes, first in {u.first}", markup=False
+        )
 
 
 def _blocks_table(wiring: Wiring) -> Table:

@@ -39,6 +39,8 @@ def apply(model: nn.Module, plan: Plan) -> nn.Module:
         for slot in tensor_slots(model):
             if slot.name in plan.layouts and id(slot.tensor) not in memo:
                 memo[id(slot.tensor)] = _sliced(slot.tensor, plan.kept(slot.name))
+            elif not slot.tensor.is_leaf:  # computed by a hook of weight_norm: deepcopy refuses it
+                memo[id(slot.tensor)] = slot.tensor.detach().clone()
     edited = copied(model, memo)
     write_attributes(edited, plan)
     describe_again(model, edited)

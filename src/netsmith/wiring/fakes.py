@@ -58,7 +58,9 @@ class Shortcuts(TorchDispatchMode):
                 out = None
             if out is not None:
                 return self._wrapped(out, device)
-        return func(*args, **(kwargs or {}))
+        # a decomposition calls torch's Python functions, or none where its result was cached: not the model's calls
+        with torch._C.DisableTorchFunction():
+            return func(*args, **(kwargs or {}))
 
     def _device(self, args: tuple, kwargs: dict) -> torch.device | None:
         """The one device of all tensors; None where a tensor is real, has a known value or lies elsewhere."""

@@ -206,9 +206,10 @@ class Recorder(TorchFunctionMode):
         entry = self._table.get(id(tensor))
         if entry is not None and any(not spaces.is_frozen(dim) for dim in entry[1]):
             place = self.module() or "the model"
-            self.unsupported.setdefault(f"{name}: not called through torch's Python functions", []).append(place)
+            why = f"{name}: not called through torch's Python functions"
+            self.unsupported.setdefault(why, []).append(place)
             for dim in entry[1]:
-                spaces.freeze(dim, f"read by {name}, which was not called through torch's Python functions, in {place}")
+                spaces.freeze(dim, f"{why}, in {place}")
 
     # ------------------------------------------------------------------------------------------------- recording
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:

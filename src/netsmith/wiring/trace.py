@@ -35,7 +35,9 @@ def trace(
     """Read how the dimensions of a model's tensors hang together.
 
     Forward runs once in eval mode on a throw-away twin with fake tensors: no data is computed, the model is not
-    changed, and weights may be on ``meta``. A forward that looks at values runs on a real copy instead.
+    changed, and weights may be on ``meta``. A forward that looks at values runs on a real copy instead, and is read
+    along the path that it takes with these inputs; ``print(wiring)`` says so. Forward hooks are part of the forward:
+    they run as well, and what they do to a result is read.
 
     Args:
         model: any module.
@@ -103,7 +105,7 @@ def _freeze_by_reading(captured: Capture) -> None:
 
 def _unsupported_message(wiring: Wiring) -> str:
     lines = [f"{len(wiring.unsupported)} functions have no wiring rule; what they touch would stay as it is."]
-    lines += [f"  {u.function:<40} {u.calls} calls   first in {u.first}" for u in wiring.unsupported]
+    lines += [f"  {u.function:<40} {u.calls} calls, {u.axes} axes   first in {u.first}" for u in wiring.unsupported]
     lines.append("Either give a rule:  trace(model, x, rules={torch.roll: my_rule})   (docs/python.md)")
     lines.append('or leave them:       trace(model, x, unknown="freeze")')
     lines.append("The model has not been changed.")
@@ -174,14 +176,16 @@ class _Namer:
             used |= attributes_in(left) | attributes_in(right)
             relations.append((rewrite(left, self.layout), rewrite(right, self.layout)))
         tensors = {name: tensor for name, (tensor, _) in captured.tensors.items()}
+        axes = self._axes(layouts, tensors)
         return Wiring(
             model=model,
             example_inputs=example_inputs,
             fingerprint=fingerprint(model),
-            axes=self._axes(layouts, tensors),
+            axes=axes,
             blocks=find_blocks(model, captured, self.layout),
             unsupported=tuple(
-                Unsupported(function, len(places), places[0]) for function, places in recorder.unsupported.items()
+                Unsupported(function, len(places), places[0], sum(1 for a in axes if _names(a.frozen, function)))
+                for function, places in recorder.unsupported.items()
             ),
             sizes=self.sizes,
             layouts=layouts,
@@ -243,6 +247,11 @@ class _Namer:
                 if leaf in self.names and not leaf.frozen:
                     out.setdefault(self.names[leaf], {})[label] = None
         return out
+
+
+def _names(reason: str | None, function: str) -> bool:
+    """Whether an axis was frozen because of this function."""
+    return reason is not None and (reason == function or reason.startswith(f"{function}, in "))
 
 
 def _module_layouts(captured: Capture, layout: Callable[[Dim], Layout]) -> dict[str, tuple[Layout, ...]]:

@@ -110,11 +110,12 @@ class WiredCall:
 
 @dataclass(frozen=True)
 class Unsupported:
-    """A function that froze what it touched: which, why, how often, where first."""
+    """A function that froze what it touched: which, why, how often, where first, and how many axes of parameters."""
 
     function: str
     calls: int
     first: str
+    axes: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,5 +191,9 @@ class Wiring:
         lines += [f"  {axis.name:<52} {axis.size:>6}   {len(axis.members)} members" for axis in free]
         why = Counter(axis.frozen.partition(", in ")[0] for axis in self.axes if axis.frozen and axis.size > 1)
         lines += [f"  {count:>4} axes stay as they are: {reason}" for reason, count in why.most_common(12)]
-        lines += [f"  no rule: {u.function}, {u.calls} calls, first {u.first}" for u in self.unsupported]
+        if not self.fake:
+            lines.append("  forward looks at values: read along the path that it took with the example inputs")
+        lines += [
+            f"  no rule: {u.function}, {u.calls} calls, {u.axes} axes frozen, first {u.first}" for u in self.unsupported
+        ]
         return "\n".join(lines)
