@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 import netsmith
 from netsmith.checks.held import holding_zeros
+from netsmith.wiring.trace import as_run
 
 
 class Mixed(nn.Module):
@@ -57,3 +59,30 @@ def test_nothing_is_held_where_the_plan_was_made_from_another_reading() -> None:
     assert holding_zeros(model, plan, x) is not None
     other = nn.Sequential(nn.Linear(6, 16), nn.Linear(16, 3))
     assert holding_zeros(other, plan, x) is None
+
+
+class ChecksItsInput(nn.Module):
+    """As transformers does: a look at the values that is left out on fake tensors; and a normalization by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 8), nn.Linear(8, 3)
+        self.scale = nn.Parameter(torch.rand(8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not isinstance(x, FakeTensor) and 7.0 in x[:, [0, -1]]:
+            raise ValueError("padding")
+        h = self.a(x)
+        centred = h - h.mean(-1, keepdim=True)
+        out: torch.Tensor = self.b(centred * torch.rsqrt(centred.pow(2).mean(-1, keepdim=True) + 1e-6) * self.scale)
+        return out
+
+
+def test_calls_that_fake_tensors_do_not_see_are_counted() -> None:
+    model, x = ChecksItsInput().eval(), torch.randn(4, 6)
+    wiring = netsmith.trace(model, x)
+    assert len(as_run(wiring).calls) > len(wiring.calls) and as_run(as_run(wiring)).fake is False
+    plan = netsmith.plan_removal(wiring, keep=0.5)
+    small = netsmith.apply(model, plan)
+    verdict = netsmith.verify(model, small, plan, x)
+    assert verdict and verdict.checks[3].status == "exact up to statistics", verdict

@@ -57,6 +57,14 @@ OVER_LAST: dict[str, tuple[Callable[[torch.Tensor], torch.Tensor], bool]] = {
         lambda x: x / (x.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt(),
         True,
     ),
+    "scaled by a number of the width, inside a product": (
+        lambda x: torch.baddbmm(torch.ones(1, 1, 1).to(x), x[None], x[None].mT, alpha=1 / x.shape[-1])[0],
+        False,
+    ),
+    "scaled by a number of the width, as a tensor": (
+        lambda x: (x @ x.mT) / torch.sqrt(torch.tensor(x.shape[-1], dtype=torch.float64)),
+        False,
+    ),
     "divided by a number of the width": (
         lambda x: (x / math.sqrt(x.shape[-1])) @ torch.ones(x.shape[-1], 1).double(),
         False,
@@ -135,3 +143,10 @@ def test_products_of_tensors_stay() -> None:
 def test_every_stand_in_is_named_after_a_torch_function() -> None:
     known = {*dir(torch), *dir(torch.nn.functional), *dir(torch.Tensor)}
     assert set(STAND_INS) <= known
+
+
+def test_integers_are_not_scales() -> None:
+    """Positions and buckets are integers times a number: a stand-in made them floats, and embedding refused them."""
+    with widthless():
+        assert (torch.arange(3) * 16).tolist() == [0, 16, 32]
+        assert torch.tensor([4]).tolist() == [4] and torch.tensor(4, dtype=torch.long).item() == 4

@@ -21,6 +21,7 @@ from ..plans import Plan
 from ..wiring import Wiring, trace
 from ..wiring.layouts import Layout, axis_names, kept_positions
 from ..wiring.recorder import counts, function_name, tensors_in
+from ..wiring.trace import as_run
 from .widthless import widthless
 
 
@@ -31,9 +32,12 @@ def holding_zeros(original: nn.Module, plan: Plan, example_inputs: Any) -> Calla
     """
     try:
         wiring = trace(original, example_inputs)
+        if not wiring.fake:
+            return None
+        wiring = as_run(wiring)
     except NetsmithError:
         return None
-    if not wiring.fake or any(wiring.layouts.get(wiring.aliases.get(n, n)) != dims for n, dims in plan.layouts.items()):
+    if any(wiring.layouts.get(wiring.aliases.get(n, n)) != dims for n, dims in plan.layouts.items()):
         return None
 
     @contextmanager

@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch.overrides import TorchFunctionMode
 
 from ..wiring.capture import transparent_functional
@@ -24,14 +25,27 @@ _SCALINGS = frozenset(
 )
 
 
+_SCALED_PRODUCTS = frozenset("addmm addmv addbmm baddbmm addmm_ baddbmm_".split())  # they take the number as alpha
+_MADE_OF_A_NUMBER = frozenset("tensor as_tensor scalar_tensor".split())
+
+
 class _StandIns(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        name = function_name(func)
+        name, kwargs = function_name(func), kwargs or {}
         if name in _SCALINGS and len(args) == 2 and not kwargs:
-            numbers = [a for a in args if isinstance(a, (int, float)) and not isinstance(a, bool)]
-            if numbers and numbers[0] > 0:
-                args = tuple(1.0 if a is numbers[0] else a for a in args)
-        return STAND_INS.get(name, func)(*args, **(kwargs or {}))
+            if any(isinstance(a, torch.Tensor) and a.is_floating_point() for a in args):
+                args = tuple(1.0 if _is_scale(a) else a for a in args)
+        elif name in _SCALED_PRODUCTS and _is_scale(kwargs.get("alpha")):
+            kwargs = kwargs | {"alpha": 1.0}
+        elif name in _MADE_OF_A_NUMBER and len(args) == 1 and _is_scale(args[0]):
+            made_float = isinstance(args[0], float) and "dtype" not in kwargs
+            if made_float or getattr(kwargs.get("dtype"), "is_floating_point", False):
+                args = (1.0,)
+        return STAND_INS.get(name, func)(*args, **kwargs)
+
+
+def _is_scale(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
 
 
 @contextlib.contextmanager
