@@ -58,7 +58,7 @@ OVER_LAST: dict[str, tuple[Callable[[torch.Tensor], torch.Tensor], bool]] = {
         True,
     ),
     "scaled by a number of the width, inside a product": (
-        lambda x: torch.baddbmm(torch.ones(1, 1, 1).to(x), x[None], x[None].mT, alpha=1 / x.shape[-1])[0],
+        lambda x: torch.baddbmm(torch.ones(1, 1, 1).to(x), x, x.mT, alpha=1 / x.shape[-1]),
         False,
     ),
     "scaled by a number of the width, as a tensor": (

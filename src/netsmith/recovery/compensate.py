@@ -19,12 +19,13 @@ import torch
 from torch import nn
 
 from ..data.running import eval_mode
-from ..evidence import Forward, Moments, Stop, calibration_batches, device_of, ridge
+from ..evidence import Forward, Moments, Stop, calibration_batches, device_of
 from ..plans import Plan
 from ..surgery import apply
 from ..wiring import Wiring, tensor_slots
 from ..wiring.capture import transparent_functional
 from ..wiring.recorder import tensors_in
+from .fitting import Linear, Sample, fitted
 from .patches import CONVOLUTIONS, groups_of, input_rows, matrix_weight, output_rows, row_count, weight_matrix
 from .refits import Refit, find_refits
 from .repaired import Repaired
@@ -42,6 +43,7 @@ def compensate(
     most_examples: int = 512,
     most_rows: int = 40_000,
     strength: float = 3e-3,
+    steps: int = 6,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Repaired:
@@ -54,6 +56,7 @@ def compensate(
         most_examples: examples used at most.
         most_rows: rows (positions) sampled for each layer, over all batches.
         strength: ridge penalty, as a share of the mean input variance.
+        steps: of refinement where a rectifier follows: what it cuts off need not be reproduced. 0: none.
         seed: of the sampled positions.
         progress: called with (layers done, layers in all, name of the layer).
 
@@ -68,7 +71,7 @@ def compensate(
     if not refits:
         return Repaired(model, plan, {})
     batches = calibration_batches(data, most_examples=most_examples, device=device_of(wiring.model))
-    pass_ = _Pass(wiring, plan, model, refits, batches, most_rows, strength, seed)
+    pass_ = _Pass(wiring, plan, model, refits, batches, most_rows, strength, steps, seed)
     with eval_mode(wiring.model):
         try:
             with transparent_functional(), torch.no_grad():
@@ -90,9 +93,10 @@ class _Pass:
         batches: Sequence[Any],
         most_rows: int,
         strength: float,
+        steps: int,
         seed: int,
     ):
-        self.plan, self.refits, self.strength = plan, refits, strength
+        self.plan, self.refits, self.strength, self.steps = plan, refits, strength, steps
         self.rows_per_batch = max(most_rows // len(batches), 1)
         self.held_out = len(batches) - 1 if len(batches) > 3 else -1  # the last batch judges the refits
         self.slots = {slot.name: slot.tensor for slot in tensor_slots(model)}
@@ -149,21 +153,25 @@ class _Pass:
         groups = groups_of(layer[0])
         weight = self.slots[refit.weight]
         matrix = weight_matrix(weight.detach(), refit.name, groups)
-        scale, shift = self._affine(refit, groups, matrix.shape[2])
-        train = Moments(groups, matrix.shape[1], matrix.shape[2], weight.device)
-        judge = Moments(groups, matrix.shape[1], matrix.shape[2], weight.device) if self.held_out >= 0 else train
+        inputs, outputs = matrix.shape[1:]
+        scale, shift = self._affine(refit, groups, outputs)
+        divisor = torch.where(scale.abs() < _TINY, 1.0, scale)
+        samples = [
+            Sample(groups, inputs, outputs, refit.rectified, len(layer), weight.device)
+            for _ in range(2 if self.held_out >= 0 else 1)
+        ]
         for i, (stop, end, target) in enumerate(zip(layer, stops, promised, strict=True)):
             wanted = self._kept(refit, target)
-            if refit.target >= 0:
-                branch = memory[i][refit.chain[-1] if refit.chain else refit.call][1]
-                wanted = _summand(end, wanted, branch)
             count = row_count(wanted, refit.name)
             rows = torch.randperm(count, generator=self.generator)[: self.rows_per_batch].to(weight.device)
             x, t = input_rows(stop, rows), output_rows(wanted, refit.name, rows, groups)
-            silent = scale.abs() < _TINY  # a gain of zero: whatever the layer gives, nothing comes through
-            raw = torch.where(silent, torch.zeros_like(t), (t - shift) / torch.where(silent, 1.0, scale))
-            (judge if i == self.held_out else train).add(x, raw)
-        self._solve(refit, train, judge, matrix, scale, shift)
+            if refit.target >= 0:
+                z, branch = t, memory[i][refit.chain[-1] if refit.chain else refit.call][1]
+                t = (output_rows(_summand(end, wanted, branch), refit.name, rows, groups) - shift) / divisor
+            else:
+                z = t * scale + shift
+            samples[-1 if i == self.held_out else 0].add(x, t, z)
+        self._solve(refit, samples[0], samples[-1], matrix, scale)
         return [self._replay(refit, end, memo) for end, memo in zip(stops, memory, strict=True)]
 
     def _kept(self, refit: Refit, target: torch.Tensor) -> torch.Tensor:
@@ -176,50 +184,31 @@ class _Pass:
         return target.index_select(channel, torch.tensor(positions, device=target.device))
 
     def _affine(self, refit: Refit, groups: int, outputs: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scale and shift (groups, outputs) from the layer's raw output to the point where the target is taken."""
+        """Scale and shift (groups, outputs) from the layer's raw output through the normalization behind it."""
         device = self.slots[refit.weight].device
-        scale, shift = torch.ones(groups, outputs, device=device), torch.zeros(groups, outputs, device=device)
-        if refit.target >= 0 and refit.norm:
-            gain, bias, mean, var = (self.slots[name].detach().float() for name in refit.norm)
-            factor = gain / (var + refit.epsilon).sqrt()
-            scale, shift = factor.reshape(groups, outputs), (bias - mean * factor).reshape(groups, outputs)
-        return scale, shift
+        if not refit.norm:
+            return torch.ones(groups, outputs, device=device), torch.zeros(groups, outputs, device=device)
+        gain, bias, mean, var = (self.slots[name].detach().float() for name in refit.norm)
+        factor = gain / (var + refit.epsilon).sqrt()
+        return factor.reshape(groups, outputs), (bias - mean * factor).reshape(groups, outputs)
 
-    def _solve(
-        self,
-        refit: Refit,
-        train: Moments,
-        judge: Moments,
-        anchor: torch.Tensor,
-        scale: torch.Tensor,
-        shift: torch.Tensor,
-    ) -> None:
+    def _solve(self, refit: Refit, train: Sample, judge: Sample, matrix: torch.Tensor, scale: torch.Tensor) -> None:
         """Fit, judge, and write the weight, bias and normalization if the fit is better."""
-        old = anchor.double()
-        bias = (
-            self.slots[refit.bias].detach().double().reshape(scale.shape)
-            if refit.bias
-            else torch.zeros_like(shift).double()
-        )
+        bias = torch.zeros_like(scale) if not refit.bias else self.slots[refit.bias].detach().reshape(scale.shape)
+        plain = Linear(matrix.double(), bias.double())
         free = bool(refit.norm or refit.bias)  # a constant can be added
-        covariance, cross = train.centred() if free else train.plain()
-        new = ridge(covariance, cross, old, self.strength)
-        means = train.t / train.rows - (new * (train.x / train.rows).unsqueeze(2)).sum(1)
-        offset = means if free else torch.zeros_like(means)
-        importance = scale.double().square()  # errors count as the target sees them
-        new = torch.where((scale.abs() < _TINY).unsqueeze(1), old, new)
-        before = float((judge.errors(old, bias) * importance).sum())
-        after = float((judge.errors(new, offset) * importance).sum())
-        self.errors[refit.weight] = (before, after)
-        if not after < before:
+        best, self.errors[refit.weight] = fitted(
+            train, judge, plain, scale, free=free, strength=self.strength, steps=self.steps
+        )
+        if best is None:
             return
-        self.slots[refit.weight].copy_(matrix_weight(new, self.slots[refit.weight], refit.name))
+        self.slots[refit.weight].copy_(matrix_weight(best.weight, self.slots[refit.weight], refit.name))
         self.refitted.add(refit.weight)
         if refit.bias:
-            self.slots[refit.bias].copy_(offset.reshape(-1).to(self.slots[refit.bias]))
+            self.slots[refit.bias].copy_(best.bias.reshape(-1).to(self.slots[refit.bias]))
             self.refitted.add(refit.bias)
         if refit.norm:
-            self._write_norm(refit, train, new, offset)
+            self._write_norm(refit, train.moments, best.weight, best.bias)
 
     def _write_norm(self, refit: Refit, train: Moments, new: torch.Tensor, offset: torch.Tensor) -> None:
         """Put the constant into the normalization and give it the true statistics of its new input.

@@ -12,6 +12,7 @@ from ..wiring.layouts import axis_names
 from .patches import CONVOLUTIONS, REFITTABLE
 
 _ADDITIONS = ("add", "add_", "__add__", "__iadd__", "__radd__")
+_RECTIFIERS = ("relu", "relu_")
 _PASSING = ("dropout", "dropout_", "feature_dropout", "contiguous")  # identities in eval mode
 
 
@@ -27,6 +28,7 @@ class Refit:
         epsilon: of that normalization.
         chain: calls between it and ``target``, in order; each is affine in its output, channel by channel.
         target: the residual addition whose result is to be reproduced; -1: the layer's own output.
+        rectified: nothing but one relu reads the target (or, without one, the normalization's or layer's output).
     """
 
     call: int
@@ -37,6 +39,7 @@ class Refit:
     epsilon: float
     chain: tuple[int, ...]
     target: int
+    rectified: bool = False
 
 
 def find_refits(wiring: Wiring, plan: Plan) -> tuple[Refit, ...]:
@@ -65,7 +68,9 @@ def find_refits(wiring: Wiring, plan: Plan) -> tuple[Refit, ...]:
         chain, target = _towards_addition(wiring, index, users)
         if sum(wiring.calls[i].name == "batch_norm" for i in chain) > bool(norm):
             chain, target = (), -1  # a normalization that others share cannot take the constant
-        refits.append(Refit(index, call.name, weight.name, bias_name, norm, epsilon, chain, target))
+        end = target if target >= 0 else users[index][0] if norm else index
+        rectified = [b >= 0 and wiring.calls[b].name in _RECTIFIERS for b in users.get(end, [])] == [True]
+        refits.append(Refit(index, call.name, weight.name, bias_name, norm, epsilon, chain, target, rectified))
     return tuple(refits)
 
 
