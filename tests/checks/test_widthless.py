@@ -46,6 +46,10 @@ OVER_LAST: dict[str, tuple[Callable[[torch.Tensor], torch.Tensor], bool]] = {
         lambda x: F.layer_norm(x, (x.shape[-1],), silenced(weight, x.shape[-1]), silenced(bias, x.shape[-1])),
         True,
     ),
+    "weight standardization": (
+        lambda x: F.batch_norm(x.reshape(1, 15, -1), None, None, training=True).reshape(x.shape),
+        True,
+    ),
     "rms_norm": (lambda x: F.rms_norm(x, (x.shape[-1],), silenced(weight, x.shape[-1])), True),
     "mean": (lambda x: x.mean(-1), False),
     "mean by keyword": (lambda x: torch.mean(x, dim=-1, keepdim=True), False),

@@ -45,6 +45,14 @@ def _instance_norm(x: Any, weight: Any, bias: Any, mean: Any, var: Any, of_input
     return _affine(_unit_norm(x, tuple(range(2, x.dim()))), weight, bias, channels_first=True)
 
 
+def _batch_norm(x: Any, weight: Any, bias: Any, mean: Any, var: Any, of_input: bool, *args: Any) -> Any:
+    """In training mode over its input: weight standardization normalizes filters with it."""
+    if not of_input:
+        return torch.batch_norm(x, weight, bias, mean, var, of_input, *args)
+    dims = tuple(d for d in range(x.dim()) if d != 1)
+    return _affine(_unit_norm(x, dims), weight, bias, channels_first=True)
+
+
 def _mean(x: Any, dim: Any = None, keepdim: bool = False, **kwargs: Any) -> Any:
     dim = kwargs.get("axis", dim)
     return (torch.sum(x, dim=dim, keepdim=keepdim) if dim is not None else torch.sum(x)) / _UNITS
@@ -112,6 +120,7 @@ STAND_INS: dict[str, Callable[..., Any]] = {
     "rms_norm": _rms_norm,
     "group_norm": _group_norm,
     "instance_norm": _instance_norm,
+    "batch_norm": _batch_norm,
     "mean": _mean,
     "nanmean": _mean,
     "logsumexp": _mean,

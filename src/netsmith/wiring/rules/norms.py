@@ -15,8 +15,14 @@ def _per_channel(call: Call, channels: spaces.Dim, tensors: list) -> None:
 
 
 def batch_norm(call: Call) -> Dims:
-    """Statistics are taken per channel, so a removed channel changes no other."""
+    """Statistics are taken per channel, so a removed channel changes no other.
+
+    In training mode over what enters: weight standardization normalizes filters with it.
+    """
     dims = call.dims(call.arg(0, "input"))
+    if call.arg(5, "training") is True:
+        for dim in (dims[0], *dims[2:]):
+            call.statistic(dim)
     _per_channel(call, dims[1], [*call.args[1:5], *call.kwargs.values()])
     return dims
 
