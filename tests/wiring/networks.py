@@ -252,6 +252,19 @@ class Parametrized(Network):
         return self.b(self.a(x))
 
 
+class WeightStandardized(Network):
+    """Filters normalized in forward, with the function of batch normalization (NFNet, BiT)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(16, 32), nn.Linear(32, 32)
+        self.c, self.gain = nn.Linear(32, 4), nn.Parameter(torch.rand(32))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight = F.batch_norm(self.b.weight.reshape(1, len(self.gain), -1), None, None, self.gain, training=True)
+        return self.c(F.linear(self.a(x).relu(), weight.reshape_as(self.b.weight), self.b.bias))
+
+
 class OldWeightNorm(TwoLayers):
     """The hook form of weight_norm: a plain attribute that every forward computes again."""
 
