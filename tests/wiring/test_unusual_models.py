@@ -107,3 +107,30 @@ def test_a_weight_that_each_forward_computes_is_no_broken_promise() -> None:
     with torch.no_grad():
         small.b.weight_v.add_(1)
     assert not netsmith.verify(model, small, plan, x)
+
+
+class KeepsATable(Net):
+    """A plain tensor that the first forward puts in place of a smaller one (ConViT's relative positions)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = torch.zeros(1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.table.shape[0] != x.shape[0]:
+            self.table = torch.zeros(x.shape[0])
+        return super().forward(x) + self.table[:, None]
+
+
+@pytest.mark.parametrize("run", ["neither", "original", "edited"])
+def test_a_forward_that_replaces_a_tensor_changes_no_structure(run: str) -> None:
+    """The fingerprint counted such a tensor: after one forward the plan no longer fitted its own model."""
+    model, x = KeepsATable().eval(), torch.randn(3, 8)
+    plan = netsmith.plan_removal(netsmith.trace(model, x), keep=0.5)
+    if run == "original":
+        model(x)
+    small = netsmith.apply(model, plan)
+    if run == "edited":
+        small(x)
+    verdict = netsmith.verify(model, small, plan, x)
+    assert verdict, verdict

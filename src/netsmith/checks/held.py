@@ -34,7 +34,7 @@ def holding_zeros(original: nn.Module, plan: Plan, example_inputs: Any) -> Calla
         wiring = trace(original, example_inputs)
         if not wiring.fake:
             return None
-        wiring = as_run(wiring)
+        wiring = as_run(wiring, example_inputs)
     except NetsmithError:
         return None
     if any(wiring.layouts.get(wiring.aliases.get(n, n)) != dims for n, dims in plan.layouts.items()):

@@ -59,9 +59,9 @@ def verify(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: A
         raise InputError(f"edited is a {type(edited).__name__}; give the torch.nn.Module to check")
     if any(slot.tensor.is_meta for model in (original, edited) for slot in tensor_slots(model)):
         raise ModelError("verify compares values, and there are weights on 'meta'; load both models first")
-    plain = apply(original, plan)
     before = {slot.name: slot.tensor for slot in tensor_slots(edited)}
     runs = _runs(original, edited, example_inputs)  # first: it says when the original itself does not run
+    plain = apply(original, plan)
     computed = {slot.name for slot in tensor_slots(edited) if slot.tensor is not before.get(slot.name)}
     checks = [_structure(plain, edited), _attributes(plain, edited, plan), _weights(plain, edited, plan, computed)]
     if checks[0].status != "failed":

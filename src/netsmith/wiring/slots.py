@@ -157,6 +157,14 @@ def clear_tensor_caches(model: nn.Module) -> None:
 
 
 def fingerprint(model: nn.Module) -> str:
-    """Identifies a structure: the names and shapes of all parameters and buffers (not their values or dtypes)."""
-    entries = [[slot.name, list(slot.tensor.shape)] for slot in tensor_slots(model)]
+    """Identifies a structure: the names and shapes of all parameters and buffers (not their values or dtypes).
+
+    Plain tensor attributes do not count: a forward may put others there.
+    """
+    entries = [
+        [f"{path}.{name}" if path else name, list(tensor.shape)]
+        for path, module in modules_of(model)
+        for name, tensor in (*module._parameters.items(), *module._buffers.items())
+        if tensor is not None
+    ]
     return hashlib.sha256(json.dumps(sorted(entries), separators=(",", ":")).encode()).hexdigest()

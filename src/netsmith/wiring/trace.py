@@ -74,18 +74,20 @@ def trace(
 
 
 @no_collections()
-def as_run(wiring: Wiring) -> Wiring:
-    """The same wiring, with the calls that forward makes on real tensors.
+def as_run(wiring: Wiring, inputs: Any) -> Wiring:
+    """The same wiring, with the calls that forward makes on these real inputs.
 
-    Some libraries leave checks out when they meet fake tensors; what counts calls in real forwards wants them all.
+    Some libraries leave checks out when they meet fake tensors, or look at the number of examples; what counts calls in
+    real forwards wants those of the real ones. Where none can be run it is the wiring as given.
     """
-    if not wiring.fake:
+    try:
+        run = capture(wiring.model, inputs, rules=None, fake=False)
+        if [call.name for call in run.recorder.calls] == [call.name for call in wiring.calls]:
+            return wiring
+        real = capture(wiring.model, inputs, rules=DEFAULT_RULES, fake=False)
+    except CaptureError:
         return wiring
-    run = capture(wiring.model, wiring.example_inputs, rules=None, fake=False)
-    if [call.name for call in run.recorder.calls] == [call.name for call in wiring.calls]:
-        return wiring
-    real = capture(wiring.model, wiring.example_inputs, rules=DEFAULT_RULES, fake=False)
-    return _wiring(wiring.model, wiring.example_inputs, real)
+    return _wiring(wiring.model, inputs, real)
 
 
 def _wiring(model: nn.Module, example_inputs: Any, captured: Capture) -> Wiring:
