@@ -110,11 +110,14 @@ def test_a_weight_that_each_forward_computes_is_no_broken_promise() -> None:
 
 
 class KeepsATable(Net):
-    """A plain tensor that the first forward puts in place of a smaller one (ConViT's relative positions)."""
+    """A tensor that the first forward puts in place of a smaller one (ConViT's relative positions)."""
 
-    def __init__(self) -> None:
+    def __init__(self, buffer: bool) -> None:
         super().__init__()
-        self.table = torch.zeros(1)
+        if buffer:
+            self.register_buffer("table", torch.zeros(1), persistent=False)
+        else:
+            self.table = torch.zeros(1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.table.shape[0] != x.shape[0]:
@@ -122,10 +125,11 @@ class KeepsATable(Net):
         return super().forward(x) + self.table[:, None]
 
 
+@pytest.mark.parametrize("buffer", [False, True])
 @pytest.mark.parametrize("run", ["neither", "original", "edited"])
-def test_a_forward_that_replaces_a_tensor_changes_no_structure(run: str) -> None:
+def test_a_forward_that_replaces_a_tensor_changes_no_structure(run: str, buffer: bool) -> None:
     """The fingerprint counted such a tensor: after one forward the plan no longer fitted its own model."""
-    model, x = KeepsATable().eval(), torch.randn(3, 8)
+    model, x = KeepsATable(buffer).eval(), torch.randn(3, 8)
     plan = netsmith.plan_removal(netsmith.trace(model, x), keep=0.5)
     if run == "original":
         model(x)

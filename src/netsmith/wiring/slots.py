@@ -157,14 +157,14 @@ def clear_tensor_caches(model: nn.Module) -> None:
 
 
 def fingerprint(model: nn.Module) -> str:
-    """Identifies a structure: the names and shapes of all parameters and buffers (not their values or dtypes).
+    """Identifies a structure: names and shapes of what its state dict holds (not values or dtypes).
 
-    Plain tensor attributes do not count: a forward may put others there.
+    Other tensors do not count: a forward may put others there.
     """
     entries = [
         [f"{path}.{name}" if path else name, list(tensor.shape)]
         for path, module in modules_of(model)
         for name, tensor in (*module._parameters.items(), *module._buffers.items())
-        if tensor is not None
+        if tensor is not None and name not in module._non_persistent_buffers_set
     ]
     return hashlib.sha256(json.dumps(sorted(entries), separators=(",", ":")).encode()).hexdigest()
