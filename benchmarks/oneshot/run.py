@@ -1,11 +1,12 @@
 """One-shot shrinking without training: netsmith against Torch-Pruning on trained CIFAR ResNets.
 
-    python benchmarks/oneshot/run.py [--shared ../shared/data] [--cases 20:1.5 20:2 20:3 56:2] [--out DIR]
+    python benchmarks/oneshot/run.py [--shared ../shared/data] [--cases 20:1.5 20:2 56:2] [--peer] [--out DIR]
 
-Both get the same network, the same 512 training images and the same limit on MACs. netsmith sees the images without
-labels; Torch-Pruning's best of six criteria × two scopes is reported, chosen on validation images, before and after
-recomputing BatchNorm statistics on 2,000 augmented training images. Test images are looked at once per network.
-Writes results.json and results.md.
+Both get the same network and the same limit on MACs. netsmith sees 1,024 training images without labels: it measures
+the error curve of every axis once a network, and divides each budget by them. Torch-Pruning sees 512 of them with
+labels; its best of six criteria × two scopes is reported, chosen on validation images, before and after recomputing
+BatchNorm statistics on 2,000 augmented training images. It takes minutes a case: without --peer the figures of earlier
+runs in results.json are kept. Test images are looked at once per network. Writes results.json and results.md.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from torch import Tensor, nn
 
 import netsmith
 from netsmith.data import Pixels, batches, parquet
+from netsmith.recovery import compensate, recalibrate
+from netsmith.searches import Curves, allocate, measure_curves
 from netsmith.zoo import cifar_resnet
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -62,36 +65,49 @@ def accuracy(model: nn.Module, data: tuple[Tensor, Tensor]) -> float:
     return round(100 * right / len(x), 2)
 
 
-def compare(depth: int, speedup: float, shared: Path, train: Any, validation: Any, test: Any) -> dict[str, Any]:
+def trained(depth: int, shared: Path) -> nn.Module:
     model = cifar_resnet(depth).eval()
     model.load_state_dict(load_file(shared / "resnet-cifar10" / f"resnet{depth}-jpeg.safetensors"))
-    x = test[0][:1]
-    calibration = train[0][:512]
+    return model
+
+
+def shrunk(curves: Curves, speedup: float, calibration: list[Tensor], test: Any) -> dict[str, Any]:
+    """What ``netsmith.shrink`` does, with the curves of one pass for all budgets."""
+    wiring = curves.wiring
+    x = wiring.example_inputs
     start = time.perf_counter()
-    result = netsmith.shrink(model, x, budget=netsmith.Budget(macs=1 / speedup), data=list(calibration.split(64)))
+    plan = allocate(curves, netsmith.Budget(macs=1 / speedup))
+    done = compensate(wiring, plan, calibration)
+    done = recalibrate(wiring.model, done.model, done.plan, calibration)
     seconds = time.perf_counter() - start
-    before, after = result.steps[0].cost, result.steps[-1].cost
-    row: dict[str, Any] = {
-        "network": f"resnet{depth}-jpeg",
-        "speedup": speedup,
-        "original": accuracy(model, test),
-        "netsmith": accuracy(result.model, test),
+    before, after = netsmith.measure(wiring.model, x), netsmith.measure(done.model, x)
+    return {
+        "netsmith": accuracy(done.model, test),
+        "netsmith_allocation": "error curves",
+        "netsmith_images": sum(len(batch) for batch in calibration),
         "netsmith_seconds": round(seconds, 1),
         "netsmith_macs_share": round(after.macs / before.macs, 4),
         "netsmith_params_share": round(after.params / before.params, 4),
-        "verified": result.verdict.ok,
+        "netsmith_widths": {edit.axis: len(edit.keep) for edit in done.plan.edits},
+        "verified": netsmith.verify(wiring.model, done.model, done.plan, x).ok,
     }
+
+
+def peers(model: nn.Module, speedup: float, train: Any, validation: Any, test: Any) -> dict[str, Any]:
+    x = test[0][:1]
+    whole = netsmith.measure(model, x).macs
+    found: dict[str, Any] = {}
     plain: list[tuple[float, str, nn.Module]] = []
     again: list[tuple[float, str, nn.Module]] = []
-    for name, network in pruned(model, x, 1 / speedup, (calibration, train[1][:512])):
+    for name, network in pruned(model, x, 1 / speedup, (train[0][:512], train[1][:512])):
         plain.append((accuracy(network, validation), name, network))
         network = recalibrated(network, augmented(train[0][:2000]))
         again.append((accuracy(network, validation), name, network))
     for key, candidates in (("torch_pruning", plain), ("torch_pruning_recalibrated", again)):
         _, name, network = max(candidates, key=lambda c: c[0])
-        row[key], row[f"{key}_criterion"] = accuracy(network, test), name
-        row[f"{key}_macs_share"] = round(netsmith.measure(network, x).macs / before.macs, 4)
-    return row
+        found[key], found[f"{key}_criterion"] = accuracy(network, test), name
+        found[f"{key}_macs_share"] = round(netsmith.measure(network, x).macs / whole, 4)
+    return found
 
 
 def table(rows: list[dict[str, Any]], machine: str) -> str:
@@ -100,15 +116,19 @@ def table(rows: list[dict[str, Any]], machine: str) -> str:
         "",
         "Accuracy in percent on the 5,000 shared test images; written by `run.py`.",
         f"{date.today().isoformat()}, {machine}.",
+        "Widths allocated by error curves after repair; 1,024 unlabelled images. Seconds: a budget (+ curves, once "
+        "a network). –: not run.",
         "",
         "| network | MACs | original | Torch-Pruning's best | … + BatchNorm recalibration | netsmith | seconds |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
+        again = row.get("torch_pruning_recalibrated")
+        theirs = f"{again} ({row['torch_pruning_recalibrated_criterion']})" if again is not None else "–"
+        curves = row.get("netsmith_curve_seconds", "–")
         lines.append(
-            f"| {row['network']} | ÷{row['speedup']:g} | {row['original']} | {row['torch_pruning']} | "
-            f"{row['torch_pruning_recalibrated']} ({row['torch_pruning_recalibrated_criterion']}) | "
-            f"**{row['netsmith']}** | {row['netsmith_seconds']} |"
+            f"| {row['network']} | ÷{row['speedup']:g} | {row['original']} | {row.get('torch_pruning', '–')} | "
+            f"{theirs} | **{row['netsmith']}** | {row['netsmith_seconds']} (+ {curves}) |"
         )
     return "\n".join([*lines, ""])
 
@@ -117,23 +137,39 @@ def main() -> None:
     here = Path(__file__).parent
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=here.parents[2] / "shared" / "data")
-    parser.add_argument("--cases", nargs="+", default=["20:2", "20:1.5", "20:3", "56:2"], help="depth:speedup")
+    cases = [f"{depth}:{speedup}" for depth in (20, 56) for speedup in ("1.5", "2", "2.57", "3")]
+    parser.add_argument("--cases", nargs="+", default=cases, help="depth:speedup")
+    parser.add_argument("--peer", action="store_true", help="run Torch-Pruning too")
     parser.add_argument("--out", type=Path, default=here)
     options = parser.parse_args()
     if not options.shared.is_dir():
         sys.exit(f"{options.shared} is absent: this benchmark needs the shared networks and images")
-    train = images(options.shared / "cifar10-jpeg" / "train.parquet", 2500)
+    train = images(options.shared / "cifar10-jpeg" / "train.parquet", 3024)
     validation = (train[0][2000:], train[1][2000:])
     test = images(options.shared / "cifar10-jpeg" / "test.parquet")
+    calibration = list(train[0][:1024].split(64))
     machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"
-    rows = []
-    for case in options.cases:
-        depth, speedup = case.split(":")
-        rows.append(compare(int(depth), float(speedup), options.shared, train, validation, test))
-        print(json.dumps(rows[-1]), flush=True)
-        found = {"date": date.today().isoformat(), "machine": machine, "rows": rows}
-        (options.out / "results.json").write_text(json.dumps(found, indent=1) + "\n")
-        (options.out / "results.md").write_text(table(rows, machine))
+    kept = options.out / "results.json"
+    earlier = {(r["network"], r["speedup"]): r for r in json.loads(kept.read_text())["rows"]} if kept.is_file() else {}
+    for depth in dict.fromkeys(int(case.split(":")[0]) for case in options.cases):
+        model = trained(depth, options.shared)
+        start = time.perf_counter()
+        curves = measure_curves(netsmith.trace(model, test[0][:1]), calibration)
+        seconds = time.perf_counter() - start
+        original = accuracy(model, test)
+        for speedup in (float(case.split(":")[1]) for case in options.cases if int(case.split(":")[0]) == depth):
+            key = (f"resnet{depth}-jpeg", speedup)
+            row = {"network": key[0], "speedup": speedup, "original": original}
+            row |= {k: v for k, v in earlier.get(key, {}).items() if k.startswith("torch_pruning")}
+            row |= shrunk(curves, speedup, calibration, test) | {"netsmith_curve_seconds": round(seconds, 1)}
+            if options.peer:
+                row |= peers(model, speedup, train, validation, test)
+            earlier[key] = row
+            print(json.dumps(row), flush=True)
+            rows = [earlier[k] for k in sorted(earlier, key=lambda k: (len(k[0]), k))]
+            found = {"date": date.today().isoformat(), "machine": machine, "rows": rows}
+            kept.write_text(json.dumps(found, indent=1) + "\n")
+            (options.out / "results.md").write_text(table(rows, machine))
 
 
 if __name__ == "__main__":

@@ -412,3 +412,25 @@ def test_accuracy_on_handwritten_digits() -> None:
     assert original > 0.94
     assert after > plain + 0.1 and after > original - 0.08, (original, plain, after)
     assert netsmith.verify(model, done.model, done.plan, splits.test.images[:2])
+
+
+# ------------------------------------------------------------------------------------------------- behind a rectifier
+
+
+def test_steps_towards_the_rectified_output_help_where_a_relu_follows() -> None:
+    """Half of what the plain fit reproduces is cut off by the relu: the steps need not."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 24), nn.ReLU(), nn.Linear(24, 4))
+    data = some((256, 8))
+    units = {"0.weight:0": tuple(range(0, 32, 3))}
+    _, _, plain = repaired(model, data, units, steps=0)
+    _, _, refined = repaired(model, data, units, steps=6)
+
+    def hidden(net: nn.Module) -> torch.Tensor:
+        with torch.no_grad():
+            return net[:4](torch.cat(some((256, 8), 2, seed=9)))
+
+    wanted = hidden(model)
+    before, after = ((hidden(done.model) - wanted).square().mean() for done in (plain, refined))
+    assert after < 0.98 * before
+    assert refined.errors["2.weight"][1] < plain.errors["2.weight"][1]

@@ -40,7 +40,7 @@ def test_each_step_takes_the_unit_with_the_least_error_after_refitting(wide: int
     for gone in reversed(order[1:]):
 
         def error(without: int) -> float:
-            kept = [u * wide + i for u in alive if u != without for i in range(wide)]  # noqa: B023
+            kept = [u * wide + i for u in alive if u != without for i in range(wide)]
             fit = torch.linalg.lstsq(x[:, kept], wanted).solution
             return float((x[:, kept] @ fit - wanted).square().sum())
 

@@ -23,10 +23,15 @@ def divergence(reference: torch.Tensor, changed: torch.Tensor) -> torch.Tensor:
         A scalar ≥ 0.
     """
     reference, changed = reference.float(), changed.float()
-    if reference.dim() in (2, 3) and reference.shape[-1] > 1:
+    if is_class_scores(reference):
         p, q = reference.log_softmax(-1), changed.log_softmax(-1)
         return (p.exp() * (p - q)).sum(-1).mean()
     return (reference - changed).square().mean() / reference.square().mean().clamp_min(1e-12)
+
+
+def is_class_scores(output: torch.Tensor) -> bool:
+    """Whether an output counts as unnormalized class scores (..., classes)."""
+    return output.dim() in (2, 3) and output.shape[-1] > 1
 
 
 def first_output(out: Any) -> torch.Tensor:

@@ -52,10 +52,11 @@ class Stop:
             with torch._C.DisableTorchFunction():
                 return self.func(*self.args, **self.kwargs)
         except Exception as error:
-            raise _raises(f"{self.name} (call {self.index})", (self.args, self.kwargs), error) from error
+            raise raises(f"{self.name} (call {self.index})", (self.args, self.kwargs), error) from error
 
 
-def _raises(what: str, inputs: Any, error: Exception) -> EvidenceError:
+def raises(what: str, inputs: Any, error: Exception) -> EvidenceError:
+    """The error for a batch that forward cannot take."""
     return EvidenceError(
         f"{what} raises on a batch of the data ({describe(inputs)}): {type(error).__name__}: {str(error)[:300]}\n"
         "Give batches like the example inputs, each x or (x, y)."
@@ -123,7 +124,7 @@ class Forward:
         except NetsmithError as error:
             self._error = error
         except Exception as error:
-            self._error = _raises("forward", self._inputs, error)
+            self._error = raises("forward", self._inputs, error)
             self._error.__cause__ = error
         except BaseException as error:
             self._error = error

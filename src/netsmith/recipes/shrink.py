@@ -17,6 +17,7 @@ from ..errors import EvidenceError, InputError, ModelError
 from ..plans import Budget, plan_removal
 from ..recovery import compensate, distil, recalibrate
 from ..scores import Score, magnitude
+from ..searches import plan_allocation
 from ..surgery import apply
 from ..wiring import tensor_slots, trace
 from .result import Result, Step
@@ -35,15 +36,16 @@ def shrink(
     evaluate: Evaluate | None = None,
     heal: Heal | None = None,
     seed: int = 0,
-    score: Score = magnitude,
+    score: Score | None = None,
     round_to: int | None = None,
     ignore: Iterable[str] = (),
     progress: Progress | None = None,
 ) -> Result:
     """Make a trained network smaller until it fits a budget, and repair it.
 
-    Plans by magnitude, removes, and with ``data`` repairs in closed form: every layer behind a removal is refitted, and
-    batch statistics are recomputed where that helps. No gradient step is made unless ``heal`` asks for it.
+    With ``data`` it measures what each axis can spare, removes there, and repairs in closed form: every layer behind a
+    removal is refitted, and batch statistics are recomputed where that helps. Without data it removes the same share
+    of every axis. No gradient step is made unless ``heal`` asks for it.
 
     Args:
         model: any module; not changed.
@@ -53,7 +55,9 @@ def shrink(
         evaluate: called with a model in eval mode after every step; a score (higher is better) or several by name.
         heal: epochs of distillation from the original on ``data``, or your own ``(edited, original) -> trained``.
         seed: of everything drawn at random.
-        score, round_to, ignore: as in ``plan_removal``.
+        score: says which units of an axis stay. None: with data, those that repair could replace least; without,
+            those of the largest magnitude.
+        round_to, ignore: as in ``plan_removal``.
         progress: called with (what is being done, done, in all).
 
     Returns:
@@ -70,7 +74,19 @@ def shrink(
     tell("trace", 0, 1)
     wiring = trace(model, example_inputs)
     tell("plan", 0, 1)
-    plan = plan_removal(wiring, budget=budget, score=score, round_to=round_to, ignore=ignore)
+    if data is None:
+        plan = plan_removal(wiring, budget=budget, score=score or magnitude, round_to=round_to, ignore=ignore)
+    else:
+        plan = plan_allocation(
+            wiring,
+            budget=budget,
+            data=data,
+            score=score,
+            round_to=round_to,
+            ignore=ignore,
+            seed=seed,
+            progress=lambda done, total, _: tell("plan", done, total),
+        )
     models = {"original": model, "prune": apply(model, plan).eval()}
     if data is not None:
         repaired = compensate(

@@ -25,6 +25,7 @@ from ..surgery import apply
 from ..wiring import Wiring, tensor_slots
 from ..wiring.capture import transparent_functional
 from ..wiring.recorder import tensors_in
+from ..wiring.trace import as_run
 from .fitting import Linear, Sample, fitted
 from .patches import CONVOLUTIONS, groups_of, input_rows, matrix_weight, output_rows, row_count, weight_matrix
 from .refits import Refit, find_refits
@@ -32,6 +33,7 @@ from .repaired import Repaired
 
 Progress = Callable[[int, int, str], None]
 
+_ROWS_PER_INPUT, _FEWEST_ROWS = 100, 10_000  # fewer fit what they see and not what comes
 _TINY = 1e-6  # a channel's gain below which its weights are left alone
 
 
@@ -40,10 +42,10 @@ def compensate(
     plan: Plan,
     data: Iterable[Any],
     *,
-    most_examples: int = 512,
-    most_rows: int = 40_000,
-    strength: float = 3e-3,
-    steps: int = 6,
+    most_examples: int = 1024,
+    most_rows: int = 60_000,
+    strength: float = 1e-2,
+    steps: int = 4,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Repaired:
@@ -54,7 +56,7 @@ def compensate(
         plan: a plan for it.
         data: unlabelled calibration batches, each ``x`` or ``(x, y)``; labels are not looked at.
         most_examples: examples used at most.
-        most_rows: rows (positions) sampled for each layer, over all batches.
+        most_rows: rows (positions) sampled for each layer, over all batches; layers with few inputs make do with less.
         strength: ridge penalty, as a share of the mean input variance.
         steps: of refinement where a rectifier follows: what it cuts off need not be reproduced. 0: none.
         seed: of the sampled positions.
@@ -71,6 +73,8 @@ def compensate(
     if not refits:
         return Repaired(model, plan, {})
     batches = calibration_batches(data, most_examples=most_examples, device=device_of(wiring.model))
+    wiring = as_run(wiring, batches[0])
+    refits = find_refits(wiring, plan)
     pass_ = _Pass(wiring, plan, model, refits, batches, most_rows, strength, steps, seed)
     with eval_mode(wiring.model):
         try:
@@ -97,7 +101,7 @@ class _Pass:
         seed: int,
     ):
         self.plan, self.refits, self.strength, self.steps = plan, refits, strength, steps
-        self.rows_per_batch = max(most_rows // len(batches), 1)
+        self.most_rows = most_rows
         self.held_out = len(batches) - 1 if len(batches) > 3 else -1  # the last batch judges the refits
         self.slots = {slot.name: slot.tensor for slot in tensor_slots(model)}
         self.errors: dict[str, tuple[float, float]] = {}
@@ -155,6 +159,8 @@ class _Pass:
         matrix = weight_matrix(weight.detach(), refit.name, groups)
         inputs, outputs = matrix.shape[1:]
         scale, shift = self._affine(refit, groups, outputs)
+        wanted_rows = min(self.most_rows, max(_FEWEST_ROWS, _ROWS_PER_INPUT * inputs))
+        rows_per_batch = max(wanted_rows // len(layer), 1)
         divisor = torch.where(scale.abs() < _TINY, 1.0, scale)
         samples = [
             Sample(groups, inputs, outputs, refit.rectified, len(layer), weight.device)
@@ -163,7 +169,7 @@ class _Pass:
         for i, (stop, end, target) in enumerate(zip(layer, stops, promised, strict=True)):
             wanted = self._kept(refit, target)
             count = row_count(wanted, refit.name)
-            rows = torch.randperm(count, generator=self.generator)[: self.rows_per_batch].to(weight.device)
+            rows = torch.randperm(count, generator=self.generator)[:rows_per_batch].to(weight.device)
             x, t = input_rows(stop, rows), output_rows(wanted, refit.name, rows, groups)
             if refit.target >= 0:
                 z, branch = t, memory[i][refit.chain[-1] if refit.chain else refit.call][1]

@@ -15,7 +15,7 @@ from ..plans import Plan
 from ..wiring import call_model
 from .repaired import Repaired
 
-_MOST_GROUPS = 16  # statistics are accepted or refused for this many stretches of the network
+_MOST_GROUPS = 6  # statistics are accepted or refused for this many stretches of the network
 
 
 def recalibrate(

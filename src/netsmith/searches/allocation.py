@@ -1,0 +1,250 @@
+"""Divides a budget among axes: each unit of cost is saved where it costs the least error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+from ..costs import predict
+from ..errors import BudgetError, InputError
+from ..plans import Budget, Plan
+from ..plans.removal import fit_check
+from ..plans.sizing import solve
+from ..plans.widths import plan_for, proven_sizing, rounded
+from ..scores import Score
+from ..wiring import Wiring
+from ..wiring.collector import no_collections
+from ..wiring.layouts import axis_names
+from .curves import Curve, Curves
+from .measure import measure_curves, sizes_at
+
+_MOST_RUNGS = 128  # widths considered for one axis
+_TIMINGS = 6  # of candidates, where latency is limited
+
+
+def plan_allocation(
+    wiring: Wiring,
+    *,
+    budget: Budget,
+    data: Iterable[Any],
+    score: Score | None = None,
+    round_to: int | None = None,
+    ignore: Iterable[str] = (),
+    cut: Literal["inside", "whole"] = "inside",
+    seed: int = 0,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Plan:
+    """Plan to remove units where removing them, followed by repair, changes the outputs least.
+
+    Args:
+        wiring: of the model, from ``trace``.
+        budget: what the result may cost.
+        data: unlabelled calibration batches, each ``x`` or ``(x, y)``.
+        score: says which units of an axis stay; None: those whose loss repair makes up for least.
+        round_to, ignore, cut: as in ``plan_removal``.
+        seed: of everything drawn at random.
+        progress: called with (axes measured, axes in all, name of the axis).
+
+    Returns:
+        A plan that a twin of the model was run with, call by call. ``recovery.compensate`` repairs after it. For
+        several budgets call ``measure_curves`` once and ``allocate`` for each.
+
+    Raises:
+        InputError, BudgetError, UnknownNameError, EvidenceError, ModelError: as ``plan_removal`` and
+            ``measure_curves``.
+
+    Example:
+        >>> plan = plan_allocation(wiring, budget=Budget(macs=0.5), data=batches)  # doctest: +SKIP
+    """
+    _check(budget)
+    curves = measure_curves(
+        wiring, data, score=score, round_to=round_to, ignore=ignore, cut=cut, seed=seed, progress=progress
+    )
+    return allocate(curves, budget)
+
+
+@no_collections()
+def allocate(curves: Curves, budget: Budget) -> Plan:
+    """The plan with the least sum of measured errors that fits the budget.
+
+    Walks from the full widths down, always to the next narrower width that adds the least error for the cost it saves;
+    costs are those of the widths reached so far. What is left over at the end is given back where it helps most.
+
+    Raises:
+        BudgetError: the budget is below what the model costs with every axis at its narrowest; says the floor.
+
+    Source: marginal analysis, Fox, Management Science 13(3), 1966; optimal for convex curves and additive costs.
+    """
+    _check(budget)
+    wiring, left = curves.wiring, dict(curves.left or {})
+    while True:
+        usable = [curve for curve in curves.curves if not left.keys() & set(curve.axes)]
+        targets = _widths(curves, usable, budget)
+        sizing, failed = proven_sizing(wiring, targets)
+        if not failed:
+            break
+        left |= failed
+    chosen = {
+        name: curves.ranks[name][: sizing.sizes[name]]
+        for name in curves.ranks
+        if sizing.sizes[name] != wiring.sizes[name]
+    }
+    return plan_for(wiring, sizing, chosen, left)
+
+
+def _check(budget: object) -> None:
+    if not isinstance(budget, Budget):
+        raise InputError(f"budget is a {type(budget).__name__}; give e.g. netsmith.Budget(macs=0.5)")
+
+
+def _widths(curves: Curves, usable: list[Curve], budget: Budget) -> dict[str, int]:
+    wiring = curves.wiring
+    fits = fit_check(wiring, budget)
+    if fits(solve(wiring, {})) is None:
+        return {}
+    ladders = [_Ladder(wiring, curve, curves.round_to) for curve in usable]
+    narrowest: dict[str, int] = {}
+    for ladder in ladders:
+        narrowest |= ladder.sizes[-1]
+    excess = fits(solve(wiring, narrowest))
+    if excess is not None:
+        raise BudgetError(
+            f"the budget cannot be met: {excess}, even with every axis that may change at its narrowest width. That is "
+            "the floor; give a budget above it, or protect fewer layers"
+        )
+    if budget.latency_ms is not None:
+        return _timed(wiring, ladders, fits)
+    whole = predict(wiring, wiring.sizes)
+    limits = budget.limits(whole)
+    tightened = dict(limits)
+    while True:
+        walk = _Walk(wiring, ladders, tightened)
+        for _ in walk.down():
+            if walk.fits():
+                break
+        walk.give_back()
+        # Solving for what forward demands may widen an axis again.
+        cost = predict(wiring, solve(wiring, walk.sizes).sizes)
+        over = {name: getattr(cost, name) / limit for name, limit in limits.items() if getattr(cost, name) > limit}
+        if not over or walk.at_the_end():
+            return walk.changed()
+        tightened = {name: limit / max(1.001, over.get(name, 1)) for name, limit in tightened.items()}
+
+
+def _timed(wiring: Wiring, ladders: list[_Ladder], fits: Callable[[Any], str | None]) -> dict[str, int]:
+    """Bisect the walk that saves multiply-accumulates by measured time."""
+    walk = _Walk(wiring, ladders, {"macs": 1.0})
+    stages = [dict(walk.changed()), *(dict(walk.changed()) for _ in walk.down())]
+    low, high = 0, len(stages) - 1  # the last fits
+    for _ in range(_TIMINGS):
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(solve(wiring, stages[middle])) is None else (middle, high)
+    return stages[high]
+
+
+class _Ladder:
+    """The widths that one curve's axes may take, full first, and what each costs."""
+
+    def __init__(self, wiring: Wiring, curve: Curve, round_to: int | None):
+        first = curve.axes[0]
+        full = wiring.sizes[first]
+        narrowest = min(curve.errors)
+        count = min(full, _MOST_RUNGS)
+        widths = {full}
+        for i in range(1, count + 1):
+            width = rounded(wiring.axis[first], full - round(i * full / count), round_to)
+            widths |= {width} if width >= narrowest else set()
+        self.widths = sorted(widths, reverse=True)
+        self.sizes = [sizes_at(wiring, curve.axes, width / full, round_to) for width in self.widths]
+        self.errors = [curve.error(width) for width in self.widths]
+        axes = set(curve.axes)
+        calls = {i for i, c in enumerate(wiring.calls) if _mentions((*c.inputs, *c.outputs), axes)}
+        tensors = {n: t for n, t in wiring.tensors.items() if _mentions((wiring.layouts[n],), axes)}
+        self.calls = calls
+        # The same model, less all whose cost does not depend on these axes.
+        self.local = replace(wiring, calls=tuple(wiring.calls[i] for i in sorted(calls)), tensors=tensors)
+
+
+def _mentions(dims: Iterable[Iterable[Any]], axes: set[str]) -> bool:
+    return any(name in axes for layouts in dims for layout in layouts for name in axis_names(layout))
+
+
+class _Walk:
+    """Widths on their way down."""
+
+    def __init__(self, wiring: Wiring, ladders: list[_Ladder], limits: Mapping[str, float]):
+        self.ladders, self.limits = ladders, limits
+        self.rungs = [0] * len(ladders)
+        self.sizes = dict(wiring.sizes)
+        cost = predict(wiring, self.sizes)
+        self.cost = {name: float(getattr(cost, name)) for name in limits}
+        self._neighbours = [
+            {
+                j
+                for j, other in enumerate(ladders)
+                if ladder.calls & other.calls or ladder.local.tensors.keys() & other.local.tensors.keys()
+            }
+            for ladder in ladders
+        ]
+
+    def fits(self) -> bool:
+        return all(self.cost[name] <= limit for name, limit in self.limits.items())
+
+    def at_the_end(self) -> bool:
+        return all(rung == len(ladder.sizes) - 1 for rung, ladder in zip(self.rungs, self.ladders, strict=True))
+
+    def changed(self) -> dict[str, int]:
+        """New width of every axis on a lower rung."""
+        return {
+            n: s
+            for rung, ladder in zip(self.rungs, self.ladders, strict=True)
+            if rung
+            for n, s in ladder.sizes[rung].items()
+        }
+
+    def down(self) -> Iterator[None]:
+        """Step by step to the narrowest widths."""
+        prices: dict[int, float] = {i: self._price(i) for i in range(len(self.ladders))}
+        while not self.at_the_end():
+            best = min(prices, key=lambda i: (prices[i], i))
+            self._move(best, 1)
+            for i in self._neighbours[best]:
+                prices[i] = self._price(i)
+            yield
+
+    def give_back(self) -> None:
+        """Widen again what the budget still allows, the greatest gain first."""
+        while True:
+            gains = []
+            for i, (rung, ladder) in enumerate(zip(self.rungs, self.ladders, strict=True)):
+                if rung:
+                    added = self._difference(i, -1)
+                    if all(self.cost[name] + added[name] <= limit for name, limit in self.limits.items()):
+                        gains.append((ladder.errors[rung] - ladder.errors[rung - 1], -i))
+            if not gains:
+                return
+            self._move(-max(gains)[1], -1)
+
+    def _difference(self, i: int, step: int) -> dict[str, float]:
+        """How the costs change when one ladder is stepped."""
+        local = self.ladders[i].local
+        before = predict(local, self.sizes)
+        after = predict(local, {**self.sizes, **self.ladders[i].sizes[self.rungs[i] + step]})
+        return {name: float(getattr(after, name) - getattr(before, name)) for name in self.limits}
+
+    def _price(self, i: int) -> float:
+        """Error added by the next step down, per share of the limits that are exceeded."""
+        ladder, rung = self.ladders[i], self.rungs[i]
+        if rung == len(ladder.sizes) - 1:
+            return float("inf")
+        changes = self._difference(i, 1)
+        saved = -sum(c / self.limits[n] for n, c in changes.items() if self.cost[n] > self.limits[n])
+        added = ladder.errors[rung + 1] - ladder.errors[rung]
+        return added / saved if saved > 0 else 1e30 * (1 + added)
+
+    def _move(self, i: int, step: int) -> None:
+        for name, change in self._difference(i, step).items():
+            self.cost[name] += change
+        self.rungs[i] += step
+        self.sizes |= self.ladders[i].sizes[self.rungs[i]]

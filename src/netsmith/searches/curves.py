@@ -1,0 +1,76 @@
+"""What measuring gives and allocating takes: how the error grows as axes get narrower."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..wiring import Wiring
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Error against width of axes that change together; everything else is as in the original.
+
+    Attributes:
+        axes: names; widths are those of the first, the others follow in proportion.
+        errors: width -> divergence from the original's outputs after repair, ≥ 0; nats for class scores. The full
+            width is among them.
+    """
+
+    axes: tuple[str, ...]
+    errors: Mapping[int, float]
+
+    @cached_property
+    def hull(self) -> tuple[tuple[int, float], ...]:
+        """(width, error) of the largest convex curve below the measured one, full width first.
+
+        A step along it never costs less error per unit than the step before, so a greedy walk is optimal.
+        """
+        points: list[tuple[int, float]] = []
+        for point in sorted(self.errors.items(), reverse=True):
+            while len(points) > 1 and _slope(points[-2], point) <= _slope(points[-2], points[-1]):
+                points.pop()
+            points.append(point)
+        return tuple(points)
+
+    def error(self, width: float) -> float:
+        """Interpolated along the hull; beyond it, its nearest end."""
+        above = self.hull[0]
+        for below in self.hull[1:]:
+            if width >= below[0]:
+                share = (above[0] - min(width, above[0])) / (above[0] - below[0])
+                return above[1] + share * (below[1] - above[1])
+            above = below
+        return above[1]
+
+
+def _slope(wide: tuple[int, float], narrow: tuple[int, float]) -> float:
+    return (narrow[1] - wide[1]) / (wide[0] - narrow[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """Evidence for any number of budgets. Made by ``measure_curves``.
+
+    Attributes:
+        wiring: of the model.
+        curves: one for each axis, or set of axes that only change together.
+        ranks: axis -> its units, those that stay longest first.
+        round_to: as given; allocated widths are multiples of it.
+        left: axes that cannot change -> why.
+    """
+
+    wiring: Wiring
+    curves: tuple[Curve, ...]
+    ranks: Mapping[str, tuple[int, ...]]
+    round_to: int | None = None
+    left: Mapping[str, str] | None = None
+
+    def __str__(self) -> str:
+        lines = [f"Curves of {len(self.curves)} axes: width -> divergence"]
+        for curve in self.curves:
+            points = "  ".join(f"{w}: {e:.4f}" for w, e in sorted(curve.errors.items(), reverse=True))
+            lines.append(f"  {' + '.join(curve.axes):<48} {points}")
+        return "\n".join(lines)

@@ -1,0 +1,287 @@
+"""Measures, axis by axis, how the error grows with narrower widths."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
+
+import torch
+
+from ..data.running import eval_mode
+from ..errors import InputError
+from ..evidence import (
+    Checkpoint,
+    Forward,
+    Moments,
+    advance,
+    calibration_batches,
+    device_of,
+    divergence,
+    examples_in,
+    first_output,
+    resume,
+)
+from ..plans import Plan
+from ..plans.protection import protected_axes
+from ..plans.sizing import changeable_axes, solve
+from ..plans.widths import plan_for, rounded, scored
+from ..recovery.patches import input_rows, row_count
+from ..recovery.refits import Refit, find_refits
+from ..scores import Score, magnitude
+from ..surgery import apply
+from ..wiring import Wiring
+from ..wiring.capture import transparent_functional
+from ..wiring.layouts import axis_names
+from ..wiring.trace import as_run
+from .alone import contracted_dim, reader, repair_alone
+from .curves import Curve, Curves
+from .elimination import elimination_order
+from .together import axes_together
+
+Progress = Callable[[int, int, str], None]
+
+_SHARES = (0.9, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0.0)  # of the full width; 0: the narrowest that may be
+_MOST_WORK = 1e11  # multiply-accumulates that ordering one axis may take
+
+
+def measure_curves(
+    wiring: Wiring,
+    data: Iterable[Any],
+    *,
+    score: Score | None = None,
+    round_to: int | None = None,
+    ignore: Iterable[str] = (),
+    cut: Literal["inside", "whole"] = "inside",
+    most_examples: int = 512,
+    most_judged: int = 256,
+    most_rows: int = 20_000,
+    strength: float = 3e-3,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Curves:
+    """For each axis that may change, the divergence from the original with only this axis narrower, after repair.
+
+    One pass over the data gathers the second moments that repair needs; what a width costs is then a closed-form
+    refit of the layers that read the axis, and a forward of a few batches from the changed layer on.
+
+    Args:
+        wiring: of the model.
+        data: unlabelled calibration batches, each ``x`` or ``(x, y)``; labels are not looked at.
+        score: ``(axis, weights) -> (axis.size,)``, higher = keep. None: what repair makes up for least stays
+            (``elimination_order``), and by magnitude where no layer that reads the axis can be refitted.
+        round_to, ignore, cut: as in ``plan_removal``.
+        most_examples: examples used at most.
+        most_judged: of these, examples on whose outputs the divergence is measured.
+        most_rows: rows (positions) sampled for the moments of each layer, over all batches.
+        strength: ridge penalty, as a share of the mean input variance.
+        seed: of the sampled positions.
+        progress: called with (axes done, axes in all, name of the axis).
+
+    Returns:
+        The curves. They serve any number of budgets: see ``allocate``.
+
+    Raises:
+        InputError: values out of range.
+        UnknownNameError: an ignore pattern that matches nothing.
+        EvidenceError: empty data, values that are not finite, a forward whose path depends on values, or scores that
+            are not one finite number per unit.
+
+    Source: sensitivity curves as in Li et al., ICLR 2017, arXiv:1608.08710, here after repair and of the outputs.
+    """
+    if not isinstance(wiring, Wiring):
+        raise InputError(f"wiring is a {type(wiring).__name__}; give what trace(model, example_inputs) returns")
+    if score is not None and not callable(score):
+        raise InputError(f"score={score!r} is not callable; a score is a function (axis, weights) -> (axis.size,)")
+    if round_to is not None and (not isinstance(round_to, int) or isinstance(round_to, bool) or round_to < 1):
+        raise InputError(f"round_to={round_to!r} must be an int ≥ 1")
+    if cut not in ("inside", "whole"):
+        raise InputError(f'cut={cut!r}; give "inside" or "whole"')
+    names = changeable_axes(wiring, protected_axes(wiring, ignore), cut)
+    ranks = {name: _ranked(wiring, name, score or magnitude) for name in names}
+    groups, left = axes_together(wiring, names, round_to)
+    batches = calibration_batches(data, most_examples=most_examples, device=device_of(wiring.model))
+    with eval_mode(wiring.model), torch.no_grad():
+        judged = _few(batches, most_judged)
+        measuring = _Measuring(
+            as_run(wiring, batches[0]),
+            groups,
+            ranks,
+            score is None,
+            round_to,
+            batches,
+            judged,
+            most_rows,
+            strength,
+            seed,
+        )
+        measured = measuring.run(progress)
+    return Curves(wiring, tuple(measured), measuring.ranks, round_to, left)
+
+
+def _ranked(wiring: Wiring, name: str, score: Score) -> tuple[int, ...]:
+    axis = wiring.axis[name]
+    values = scored(wiring, axis, score).tolist()
+    return tuple(sorted(range(axis.size), key=lambda u: (u not in axis.pinned, -values[u], u)))
+
+
+def _few(batches: Sequence[Any], most: int) -> list[Any]:
+    """The first batches, until they hold enough examples."""
+    chosen, seen = [], 0
+    for batch in batches:
+        if seen >= most:
+            break
+        chosen.append(batch)
+        seen += examples_in(batch)
+    return chosen
+
+
+def _menu(
+    wiring: Wiring, group: Sequence[str], ranks: dict[str, tuple[int, ...]], round_to: int | None
+) -> dict[int, Plan]:
+    """Width of the first axis -> the plan that gives the whole group this share of its units."""
+    menu: dict[int, Plan] = {}
+    for share in _SHARES:
+        sizing = solve(wiring, sizes_at(wiring, group, share, round_to))
+        width = sizing.sizes[group[0]]
+        if width < wiring.sizes[group[0]] and width not in menu:
+            chosen = {n: ranks[n][: sizing.sizes[n]] for n in group if sizing.sizes[n] != wiring.sizes[n]}
+            menu[width] = plan_for(wiring, sizing, chosen)
+    return menu
+
+
+def sizes_at(wiring: Wiring, group: Sequence[str], share: float, round_to: int | None) -> dict[str, int]:
+    """Widths that the axes may have, near a share of their units."""
+    return {n: rounded(wiring.axis[n], math.floor(wiring.sizes[n] * share + 0.5), round_to) for n in group}
+
+
+class _Measuring:
+    """The original's forwards of all batches, going in step, and what is measured as soon as its moments are known."""
+
+    def __init__(
+        self,
+        wiring: Wiring,
+        groups: Sequence[tuple[str, ...]],
+        ranks: dict[str, tuple[int, ...]],
+        eliminate: bool,
+        round_to: int | None,
+        batches: Sequence[Any],
+        judged: Sequence[Any],
+        most_rows: int,
+        strength: float,
+        seed: int,
+    ):
+        self.wiring, self.groups, self.strength = wiring, groups, strength
+        self.ranks, self.eliminate, self.round_to = ranks, eliminate, round_to
+        self.batches, self.judged = batches, judged
+        self.rows = max(most_rows // len(batches), 1)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.refits = [_readers(wiring, _menu(wiring, group, ranks, round_to)) for group in groups]
+        self.moments: dict[int, Moments] = {}
+        self.starts = [Checkpoint(0, inputs) for inputs in judged]
+        self.trusted = True  # that forwards may start in the middle
+        self.references = [first_output(resume(wiring, wiring.model, start)) for start in self.starts]
+
+    def run(self, progress: Progress | None) -> list[Curve]:
+        calls = sorted({r.call for refits in self.refits for r in refits})
+        stops = {i: self.wiring.calls[i].name for i in calls}
+        forwards = [Forward(self.wiring.model, inputs, stops) for inputs in self.batches]
+        # An axis is measured when the last layer that reads it has been seen.
+        due = [max((r.call for r in refits), default=-1) for refits in self.refits]
+        curves: dict[int, Curve] = {}
+
+        def measure_due(after: int) -> None:
+            for i in sorted((i for i, call in enumerate(due) if call == after), key=self._first_call):
+                curves[i] = self._curve(i)
+                if progress:
+                    progress(len(curves), len(self.groups), self.groups[i][0])
+            waiting = {r.call for i, refits in enumerate(self.refits) if i not in curves for r in refits}
+            for call in [c for c in self.moments if c not in waiting]:
+                del self.moments[call]
+
+        try:
+            measure_due(-1)
+            answers: list[Any] = [None] * len(forwards)
+            for call in calls:
+                with transparent_functional():
+                    reached = [f.resume(answer) for f, answer in zip(forwards, answers, strict=True)]
+                    answers = [self._gather(stop) for stop in reached]
+                measure_due(call)
+        finally:
+            for forward in forwards:
+                forward.abandon()
+        return [curves[i] for i in range(len(self.groups))]
+
+    def _gather(self, stop: Any) -> Any:
+        out = stop.run()
+        count = row_count(out, stop.name)
+        rows = torch.randperm(count, generator=self.generator)[: self.rows].to(out.device)
+        x = input_rows(stop, rows)
+        moments = self.moments.setdefault(stop.index, Moments(x.shape[1], x.shape[2], 0, x.device))
+        moments.add(x, x.new_zeros(x.shape[0], x.shape[1], 0))
+        return out
+
+    def _first_call(self, i: int) -> int:
+        """The first call that is another one when the group's axes change."""
+        group = set(self.groups[i])
+        for index, call in enumerate(self.wiring.calls):
+            if any(n in group for dims in (*call.inputs, *call.outputs) for layout in dims for n in axis_names(layout)):
+                return index
+        return 0
+
+    def _curve(self, i: int) -> Curve:
+        group, first = self.groups[i], self._first_call(i)
+        if self.trusted:
+            self._go_to(first)
+        errors = {self.wiring.sizes[group[0]]: 0.0}
+        refits = {r.weight: (r, self.moments[r.call]) for r in self.refits[i]}
+        if self.eliminate:
+            self.ranks |= {name: order for name in group if (order := self._order(name, refits))}
+        for width, plan in _menu(self.wiring, group, self.ranks, self.round_to).items():
+            model = apply(self.wiring.model, plan).eval()
+            repair_alone(model, plan, refits, self.wiring.tensors, self.strength)
+            error = self._divergence(model)
+            if math.isfinite(error):  # what overflows is no width to consider
+                errors[width] = error
+        return Curve(group, errors)
+
+    def _order(self, name: str, refits: dict[str, tuple[Refit, Moments]]) -> tuple[int, ...]:
+        """By elimination; () where no layer tells, or it would take too long."""
+        axis, work = self.wiring.axis[name], 0
+        readers = []
+        for member in axis.members:
+            refit, moments = refits.get(member.tensor, (None, None))
+            if refit is None or moments is None or member.dim != contracted_dim(refit):
+                continue
+            if len({len(p) for p in member.positions}) > 1:
+                continue  # a unit that takes up more room than another
+            readers.append(reader(self.wiring, refit, moments, member, self.strength))
+            groups, inputs = moments.x.shape
+            work += groups * inputs**3
+        return elimination_order(readers, axis.size, axis.pinned) if readers and work < _MOST_WORK else ()
+
+    def _go_to(self, call: int) -> None:
+        if self.starts[0].call > call:
+            self.starts = [Checkpoint(0, inputs) for inputs in self.judged]
+        self.starts = [advance(self.wiring, start, call) for start in self.starts]
+        again = [first_output(resume(self.wiring, self.wiring.model, s)) for s in self.starts[:1]]
+        if not all(torch.allclose(a, r, rtol=1e-3, atol=1e-5) for a, r in zip(again, self.references, strict=False)):
+            self.trusted = False  # something is carried past the record of calls: run whole forwards from now on
+            self.starts = [Checkpoint(0, inputs) for inputs in self.judged]
+
+    def _divergence(self, model: torch.nn.Module) -> float:
+        weights = [examples_in(inputs) for inputs in self.judged]
+        each = [
+            float(divergence(reference, first_output(resume(self.wiring, model, start))))
+            for start, reference in zip(self.starts, self.references, strict=True)
+        ]
+        return sum(w * e for w, e in zip(weights, each, strict=True)) / sum(weights)
+
+
+def _readers(wiring: Wiring, menu: dict[int, Plan]) -> list[Refit]:
+    """Layers that contract one of the axes that the menu's plans change, and can be refitted."""
+    if not menu:
+        return []
+    plan = next(iter(menu.values()))
+    kept = {name: plan.kept(name) for name in plan.layouts}
+    return [r for r in find_refits(wiring, plan) if contracted_dim(r) in kept.get(r.weight, {})]
