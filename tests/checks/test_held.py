@@ -86,3 +86,26 @@ def test_calls_that_fake_tensors_do_not_see_are_counted() -> None:
     small = netsmith.apply(model, plan)
     verdict = netsmith.verify(model, small, plan, x)
     assert verdict and verdict.checks[3].status == "exact up to statistics", verdict
+
+
+class WithTable(ChecksItsInput):
+    """Its first forward puts a longer table in place of the one that the trace saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places = nn.Linear(3, 8, bias=False)
+        self.register_buffer("table", torch.zeros(1, 3), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(self.table) != len(x):
+            self.table = torch.linspace(0, 1, 3 * len(x)).reshape(len(x), 3)
+        return super().forward(x) + self.b(self.places(self.table))
+
+
+def test_axes_that_keep_their_size_may_be_called_otherwise_by_now() -> None:
+    """The table's axis had another name before the first forward, and the model was thought to be another one."""
+    model, x = WithTable().eval(), torch.randn(4, 6)
+    plan = netsmith.plan_removal(netsmith.trace(model, x), keep=0.5)
+    small = netsmith.apply(model, plan)
+    verdict = netsmith.verify(model, small, plan, x)
+    assert verdict and verdict.checks[3].status == "exact up to statistics", verdict

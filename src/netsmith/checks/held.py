@@ -8,7 +8,7 @@ else: were the wiring wrong about where a unit lies, the zeros would be in the w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from ..errors import NetsmithError
 from ..plans import Plan
 from ..wiring import Wiring, trace
-from ..wiring.layouts import Layout, axis_names, kept_positions
+from ..wiring.layouts import Concat, Layout, axis_names, kept_positions
 from ..wiring.recorder import counts, function_name, tensors_in
 from ..wiring.trace import as_run
 from .widthless import widthless
@@ -37,8 +37,11 @@ def holding_zeros(original: nn.Module, plan: Plan, example_inputs: Any) -> Calla
         wiring = as_run(wiring, example_inputs)
     except NetsmithError:
         return None
-    if any(wiring.layouts.get(wiring.aliases.get(n, n)) != dims for n, dims in plan.layouts.items()):
-        return None
+    resized = plan.keep().keys()
+    for name, dims in plan.layouts.items():
+        found = wiring.layouts.get(wiring.aliases.get(name, name), ())
+        if [_bare(d, resized, wiring.sizes) for d in found] != [_bare(d, resized, plan.sizes) for d in dims]:
+            return None
 
     @contextmanager
     def around() -> Any:
@@ -48,6 +51,18 @@ def holding_zeros(original: nn.Module, plan: Plan, example_inputs: Any) -> Calla
             yield
 
     return around
+
+
+def _bare(layout: Layout, resized: Collection[str], sizes: Mapping[str, int]) -> Layout:
+    """The layout with every axis that keeps its size as a mere number: it may be called otherwise by now."""
+    return tuple(
+        Concat(tuple(_bare(piece, resized, sizes) for piece in part.parts))
+        if isinstance(part, Concat)
+        else sizes[part]
+        if isinstance(part, str) and part not in resized
+        else part
+        for part in layout
+    )
 
 
 class _Held(TorchFunctionMode):
