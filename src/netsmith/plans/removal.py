@@ -57,9 +57,8 @@ def plan_removal(
     Example:
         >>> plan = netsmith.plan_removal(wiring, budget=netsmith.Budget(macs=0.5))  # doctest: +SKIP
     """
-    _check(wiring, keep, budget, score, round_to)
-    if cut not in ("inside", "whole"):
-        raise InputError(f'cut={cut!r}; give "inside" or "whole"')
+    check_options(wiring, score, round_to, cut)
+    _check_amount(keep, budget)
     names = changeable_axes(wiring, protected_axes(wiring, ignore), cut)
     scores = {name: scored(wiring, wiring.axis[name], score) for name in names}
 
@@ -83,19 +82,25 @@ def plan_removal(
     return plan_for(wiring, sizing, chosen, left)
 
 
-def _check(wiring: object, keep: object, budget: object, score: object, round_to: object) -> None:
+def check_options(wiring: object, score: object, round_to: object, cut: object) -> None:
+    """Raise InputError unless these are what planners of removals take."""
     if not isinstance(wiring, Wiring):
         raise InputError(f"wiring is a {type(wiring).__name__}; give what trace(model, example_inputs) returns")
+    if not callable(score):
+        raise InputError(f"score={score!r} is not callable; a score is a function (axis, weights) -> (axis.size,)")
+    if round_to is not None and (not isinstance(round_to, int) or isinstance(round_to, bool) or round_to < 1):
+        raise InputError(f"round_to={round_to!r} must be an int ≥ 1")
+    if cut not in ("inside", "whole"):
+        raise InputError(f'cut={cut!r}; give "inside" or "whole"')
+
+
+def _check_amount(keep: object, budget: object) -> None:
     if (keep is None) == (budget is None):
         raise InputError("give one of keep (e.g. keep=0.5) and budget (e.g. budget=Budget(macs=0.5))")
     if keep is not None and not (isinstance(keep, (int, float)) and 0 < keep <= 1):
         raise InputError(f"keep={keep!r} must be a number in (0, 1]: the share of every axis that stays")
     if budget is not None and not isinstance(budget, Budget):
         raise InputError(f"budget is a {type(budget).__name__}; give e.g. netsmith.Budget(macs=0.5)")
-    if not callable(score):
-        raise InputError(f"score={score!r} is not callable; a score is a function (axis, weights) -> (axis.size,)")
-    if round_to is not None and (not isinstance(round_to, int) or isinstance(round_to, bool) or round_to < 1):
-        raise InputError(f"round_to={round_to!r} must be an int ≥ 1")
 
 
 def _largest_that_fits(

@@ -97,9 +97,13 @@ def plan_for(
 
 def best_units(axis: Axis, score: torch.Tensor, count: int) -> tuple[int, ...]:
     """The ``count`` units with the highest score, ascending; pinned units always stay; ties go to the lower unit."""
+    return tuple(sorted(ranked_units(axis, score)[:count]))
+
+
+def ranked_units(axis: Axis, score: torch.Tensor) -> tuple[int, ...]:
+    """All units, those that stay longest first: pinned ones, then by score; ties go to the lower unit."""
     values = score.tolist()
-    ranked = sorted(range(axis.size), key=lambda u: (u not in axis.pinned, -values[u], u))
-    return tuple(sorted(ranked[:count]))
+    return tuple(sorted(range(axis.size), key=lambda u: (u not in axis.pinned, -values[u], u)))
 
 
 def scored(wiring: Wiring, axis: Axis, score: Score) -> torch.Tensor:

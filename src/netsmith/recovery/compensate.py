@@ -26,7 +26,7 @@ from ..wiring import Wiring, tensor_slots
 from ..wiring.capture import transparent_functional
 from ..wiring.recorder import tensors_in
 from ..wiring.trace import as_run
-from .fitting import Linear, Sample, fitted
+from .fitting import TINY, Linear, Sample, fitted
 from .patches import CONVOLUTIONS, groups_of, input_rows, matrix_weight, output_rows, row_count, weight_matrix
 from .refits import Refit, find_refits
 from .repaired import Repaired
@@ -34,7 +34,6 @@ from .repaired import Repaired
 Progress = Callable[[int, int, str], None]
 
 _ROWS_PER_INPUT, _FEWEST_ROWS = 100, 10_000  # fewer fit what they see and not what comes
-_TINY = 1e-6  # a channel's gain below which its weights are left alone
 
 
 def compensate(
@@ -161,7 +160,7 @@ class _Pass:
         scale, shift = self._affine(refit, groups, outputs)
         wanted_rows = min(self.most_rows, max(_FEWEST_ROWS, _ROWS_PER_INPUT * inputs))
         rows_per_batch = max(wanted_rows // len(layer), 1)
-        divisor = torch.where(scale.abs() < _TINY, 1.0, scale)
+        divisor = torch.where(scale.abs() < TINY, 1.0, scale)
         samples = [
             Sample(groups, inputs, outputs, refit.rectified, len(layer), weight.device)
             for _ in range(2 if self.held_out >= 0 else 1)

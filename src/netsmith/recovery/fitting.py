@@ -8,7 +8,7 @@ import torch
 
 from ..evidence import Moments, ridge
 
-_TINY = 1e-6  # a channel's gain below which its weights are left alone
+TINY = 1e-6  # a channel's gain below which its weights are left alone
 _MOST_NUMBERS = 2**26  # of input rows kept for one layer
 
 
@@ -64,7 +64,7 @@ def fitted(
     """
     moments = train.moments
     covariance, cross = moments.centred() if free else moments.plain()
-    silent = (scale.abs() < _TINY).unsqueeze(1)
+    silent = (scale.abs() < TINY).unsqueeze(1)
     best = None
     first = error = _judged(judge, plain, scale)
     weight = ridge(covariance, cross, plain.weight, strength)
@@ -120,7 +120,7 @@ def _rectified(
     mean = x.mean(1, keepdim=True) if free else torch.zeros_like(x[:, :1])
     x = x - mean
     covariance = ((x.transpose(1, 2) @ x) / count).double()
-    gain = torch.where(scale.abs() < _TINY, 1.0, scale).unsqueeze(1)
+    gain = torch.where(scale.abs() < TINY, 1.0, scale).unsqueeze(1)
     layer = start
     for _ in range(steps):
         now = z + gain * (_run(x + mean, layer) - t)

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import torch
 
 from ..data.running import eval_mode
-from ..errors import InputError
 from ..evidence import (
     Checkpoint,
     Forward,
@@ -24,8 +23,9 @@ from ..evidence import (
 )
 from ..plans import Plan
 from ..plans.protection import protected_axes
+from ..plans.removal import check_options
 from ..plans.sizing import changeable_axes, solve
-from ..plans.widths import plan_for, rounded, scored
+from ..plans.widths import plan_for, ranked_units, rounded, scored
 from ..recovery.patches import input_rows, row_count
 from ..recovery.refits import Refit, find_refits
 from ..scores import Score, magnitude
@@ -89,16 +89,10 @@ def measure_curves(
 
     Source: sensitivity curves as in Li et al., ICLR 2017, arXiv:1608.08710, here after repair and of the outputs.
     """
-    if not isinstance(wiring, Wiring):
-        raise InputError(f"wiring is a {type(wiring).__name__}; give what trace(model, example_inputs) returns")
-    if score is not None and not callable(score):
-        raise InputError(f"score={score!r} is not callable; a score is a function (axis, weights) -> (axis.size,)")
-    if round_to is not None and (not isinstance(round_to, int) or isinstance(round_to, bool) or round_to < 1):
-        raise InputError(f"round_to={round_to!r} must be an int ≥ 1")
-    if cut not in ("inside", "whole"):
-        raise InputError(f'cut={cut!r}; give "inside" or "whole"')
+    by_score = magnitude if score is None else score
+    check_options(wiring, by_score, round_to, cut)
     names = changeable_axes(wiring, protected_axes(wiring, ignore), cut)
-    ranks = {name: _ranked(wiring, name, score or magnitude) for name in names}
+    ranks = {name: ranked_units(wiring.axis[name], scored(wiring, wiring.axis[name], by_score)) for name in names}
     groups, left = axes_together(wiring, names, round_to)
     batches = calibration_batches(data, most_examples=most_examples, device=device_of(wiring.model))
     with eval_mode(wiring.model), torch.no_grad():
@@ -117,12 +111,6 @@ def measure_curves(
         )
         measured = measuring.run(progress)
     return Curves(wiring, tuple(measured), measuring.ranks, round_to, left)
-
-
-def _ranked(wiring: Wiring, name: str, score: Score) -> tuple[int, ...]:
-    axis = wiring.axis[name]
-    values = scored(wiring, axis, score).tolist()
-    return tuple(sorted(range(axis.size), key=lambda u: (u not in axis.pinned, -values[u], u)))
 
 
 def _few(batches: Sequence[Any], most: int) -> list[Any]:
