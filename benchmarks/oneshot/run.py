@@ -1,12 +1,13 @@
 """One-shot shrinking without training: netsmith against Torch-Pruning on trained CIFAR ResNets.
 
-    python benchmarks/oneshot/run.py [--shared ../shared/data] [--cases 20:1.5 20:2 56:2] [--peer] [--out DIR]
+    python benchmarks/oneshot/run.py [--shared ../shared/data] [--cases 20:1.5 20:2 56:2] [--seeds 0 1 2] [--peer]
 
 Both get the same network and the same limit on MACs. netsmith sees 1,024 training images without labels: it measures
 the error curve of every axis once a network, and divides each budget by them. Torch-Pruning sees 512 of them with
 labels; its best of six criteria × two scopes is reported, chosen on validation images, before and after recomputing
 BatchNorm statistics on 2,000 augmented training images. It takes minutes a case: without --peer the figures of earlier
-runs in results.json are kept. Test images are looked at once per network. Writes results.json and results.md.
+runs in results.json are kept. The seed chooses the calibration images. Test images are looked at once per network.
+Writes results.json and results.md. `ablation.py` shows what each ingredient is worth.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from torch import Tensor, nn
 
 import netsmith
 from netsmith.data import Pixels, batches, parquet
-from netsmith.recovery import compensate, recalibrate
+from netsmith.recovery import compensate, recalibrate, refine
 from netsmith.searches import Curves, allocate, measure_curves
 from netsmith.zoo import cifar_resnet
 
@@ -71,21 +72,23 @@ def trained(depth: int, shared: Path) -> nn.Module:
     return model
 
 
-def shrunk(curves: Curves, speedup: float, calibration: list[Tensor], test: Any) -> dict[str, Any]:
+def shrunk(curves: Curves, speedup: float, calibration: list[Tensor], test: Any, seed: int) -> dict[str, Any]:
     """What ``netsmith.shrink`` does, with the curves of one pass for all budgets."""
     wiring = curves.wiring
     x = wiring.example_inputs
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), time.process_time()
     plan = allocate(curves, netsmith.Budget(macs=1 / speedup))
-    done = compensate(wiring, plan, calibration)
+    done = compensate(wiring, plan, calibration, seed=seed)
+    done = refine(wiring, done, calibration, seed=seed)
     done = recalibrate(wiring.model, done.model, done.plan, calibration)
-    seconds = time.perf_counter() - start
+    seconds, busy = time.perf_counter() - start, time.process_time() - busy
     before, after = netsmith.measure(wiring.model, x), netsmith.measure(done.model, x)
     return {
         "netsmith": accuracy(done.model, test),
         "netsmith_allocation": "error curves",
         "netsmith_images": sum(len(batch) for batch in calibration),
         "netsmith_seconds": round(seconds, 1),
+        "netsmith_cpu_seconds": round(busy, 1),
         "netsmith_macs_share": round(after.macs / before.macs, 4),
         "netsmith_params_share": round(after.params / before.params, 4),
         "netsmith_widths": {edit.axis: len(edit.keep) for edit in done.plan.edits},
@@ -116,19 +119,25 @@ def table(rows: list[dict[str, Any]], machine: str) -> str:
         "",
         "Accuracy in percent on the 5,000 shared test images; written by `run.py`.",
         f"{date.today().isoformat()}, {machine}.",
-        "Widths allocated by error curves after repair; 1,024 unlabelled images. Seconds: a budget (+ curves, once "
-        "a network). –: not run.",
+        "Widths allocated by error curves after repair; 1,024 unlabelled images, chosen by the seed; mean of the seeds "
+        "and (lowest – highest). Seconds of one thread's work: a budget (+ curves, once a network). –: not run.",
         "",
-        "| network | MACs | original | Torch-Pruning's best | … + BatchNorm recalibration | netsmith | seconds |",
-        "|---|---|---|---|---|---|---|",
+        "| network | MACs | original | Torch-Pruning's best | … + BatchNorm recalibration | netsmith | seeds | s |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for row in rows:
-        again = row.get("torch_pruning_recalibrated")
-        theirs = f"{again} ({row['torch_pruning_recalibrated_criterion']})" if again is not None else "–"
-        curves = row.get("netsmith_curve_seconds", "–")
+    for key in dict.fromkeys((row["network"], row["speedup"]) for row in rows):
+        same = [row for row in rows if (row["network"], row["speedup"]) == key]
+        first = next((row for row in same if "torch_pruning" in row), same[0])
+        again = first.get("torch_pruning_recalibrated")
+        theirs = f"{again} ({first['torch_pruning_recalibrated_criterion']})" if again is not None else "–"
+        ours = [row["netsmith"] for row in same]
+        spread = f" ({min(ours):.2f} – {max(ours):.2f})" if len(ours) > 1 else ""
+        seconds, curves = (
+            sum(row[k] for row in same) / len(same) for k in ("netsmith_cpu_seconds", "curve_cpu_seconds")
+        )
         lines.append(
-            f"| {row['network']} | ÷{row['speedup']:g} | {row['original']} | {row.get('torch_pruning', '–')} | "
-            f"{theirs} | **{row['netsmith']}** | {row['netsmith_seconds']} (+ {curves}) |"
+            f"| {key[0]} | ÷{key[1]:g} | {first['original']} | {first.get('torch_pruning', '–')} | {theirs} | "
+            f"**{sum(ours) / len(ours):.2f}**{spread} | {len(ours)} | {seconds:.0f} (+ {curves:.0f}) |"
         )
     return "\n".join([*lines, ""])
 
@@ -139,37 +148,39 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=here.parents[2] / "shared" / "data")
     cases = [f"{depth}:{speedup}" for depth in (20, 56) for speedup in ("1.5", "2", "2.57", "3")]
     parser.add_argument("--cases", nargs="+", default=cases, help="depth:speedup")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--peer", action="store_true", help="run Torch-Pruning too")
     parser.add_argument("--out", type=Path, default=here)
     options = parser.parse_args()
     if not options.shared.is_dir():
         sys.exit(f"{options.shared} is absent: this benchmark needs the shared networks and images")
-    train = images(options.shared / "cifar10-jpeg" / "train.parquet", 3024)
-    validation = (train[0][2000:], train[1][2000:])
     test = images(options.shared / "cifar10-jpeg" / "test.parquet")
-    calibration = list(train[0][:1024].split(64))
     machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"
     kept = options.out / "results.json"
-    earlier = {(r["network"], r["speedup"]): r for r in json.loads(kept.read_text())["rows"]} if kept.is_file() else {}
-    for depth in dict.fromkeys(int(case.split(":")[0]) for case in options.cases):
+    earlier = json.loads(kept.read_text())["rows"] if kept.is_file() else []
+    rows = {(r["network"], r["speedup"], r["seed"]): r for r in earlier}
+    for depth, seed in dict.fromkeys((int(case.split(":")[0]), s) for s in options.seeds for case in options.cases):
         model = trained(depth, options.shared)
-        start = time.perf_counter()
-        curves = measure_curves(netsmith.trace(model, test[0][:1]), calibration)
-        seconds = time.perf_counter() - start
+        train = images(options.shared / "cifar10-jpeg" / "train.parquet", 3024, seed)
+        calibration = list(train[0][:1024].split(64))
+        validation = (train[0][2000:], train[1][2000:])
+        busy = time.process_time()
+        curves = measure_curves(netsmith.trace(model, test[0][:1]), calibration, seed=seed)
+        busy = round(time.process_time() - busy, 1)
         original = accuracy(model, test)
         for speedup in (float(case.split(":")[1]) for case in options.cases if int(case.split(":")[0]) == depth):
-            key = (f"resnet{depth}-jpeg", speedup)
-            row = {"network": key[0], "speedup": speedup, "original": original}
-            row |= {k: v for k, v in earlier.get(key, {}).items() if k.startswith("torch_pruning")}
-            row |= shrunk(curves, speedup, calibration, test) | {"netsmith_curve_seconds": round(seconds, 1)}
+            key = (f"resnet{depth}-jpeg", speedup, seed)
+            row = {"network": key[0], "speedup": speedup, "seed": seed, "original": original}
+            row |= {k: v for k, v in rows.get(key, {}).items() if k.startswith("torch_pruning")}
+            row |= shrunk(curves, speedup, calibration, test, seed) | {"curve_cpu_seconds": busy}
             if options.peer:
                 row |= peers(model, speedup, train, validation, test)
-            earlier[key] = row
+            rows[key] = row
             print(json.dumps(row), flush=True)
-            rows = [earlier[k] for k in sorted(earlier, key=lambda k: (len(k[0]), k))]
-            found = {"date": date.today().isoformat(), "machine": machine, "rows": rows}
+            ordered = [rows[k] for k in sorted(rows, key=lambda k: (len(k[0]), k))]
+            found = {"date": date.today().isoformat(), "machine": machine, "rows": ordered}
             kept.write_text(json.dumps(found, indent=1) + "\n")
-            (options.out / "results.md").write_text(table(rows, machine))
+            (options.out / "results.md").write_text(table(ordered, machine))
 
 
 if __name__ == "__main__":

@@ -62,6 +62,16 @@ def first_units(axis, weights):
     return -torch.arange(axis.size).float()
 
 
+def quiet_units(axis, weights, *, activations):
+    from netsmith.scores import activation_variance
+
+    return -activation_variance(axis, weights, activations=activations)
+
+
+def asking_too_much(axis, weights, *, oracle):
+    return torch.zeros(axis.size)
+
+
 def wrong_score(axis, weights):
     return torch.zeros(3)
 
@@ -220,6 +230,14 @@ def test_score_and_ignore(file: str) -> None:
     assert axes == ["conv2.weight:0"]
 
 
+@pytest.mark.parametrize("score", ["taylor", "wanda", "norm_scale", "random", "net.py:quiet_units"])
+def test_a_score_that_is_computed_from_data(file: str, score: str) -> None:
+    args = ["--budget", "params=60%", "--data", f"{file}:batches", "--score", score, "--out", "a", "--json"]
+    result = run("shrink", f"{file}:model", *args)
+    assert json.loads(result.stdout)["verdict"]["ok"]
+    assert ("scoring" in result.stderr) is (score not in ("norm_scale", "random"))
+
+
 def test_verify_without_naming_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     model = ["netsmith.zoo:digits_resnet", "--input", "1,1,8,8", "--seed", "3"]
@@ -300,6 +318,18 @@ def test_verify_fails_with_exit_code_1(file: str) -> None:
             "there is no score 'size'",
         ),
         (["shrink", "net.py:model", "--budget", "macs=50%", "--score", "net.py:wrong_score", "--out", "o"], "score"),
+        (
+            ["shrink", "net.py:model", "--budget", "macs=50%", "--score", "taylor", "--out", "o"],
+            "--score taylor is computed from data (gradients); give --data",
+        ),
+        (
+            ["shrink", "net.py:model", "--budget", "macs=50%", "--score", "net.py:quiet_units", "--out", "o"],
+            "--score net.py:quiet_units is computed from data (activations); give --data",
+        ),
+        (
+            ["shrink", "net.py:model", "--budget", "macs=50%", "--score", "net.py:asking_too_much", "--out", "o"],
+            "score asking_too_much wants oracle, which nothing here gathers",
+        ),
         (["shrink", "net.py:model", "--budget", "macs=50%", "--ignore", "nope*", "--out", "o"], "'nope*' matches no"),
         (["shrink", "net.py:model", "--budget", "macs=50%", "--out", "net.py"], "nothing is overwritten"),
         (["shrink", "net.py:model", "--budget", "macs=50%", "--out", "."], "nothing is overwritten"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import netsmith
 from netsmith.costs import measure
 from netsmith.errors import BudgetError, CaptureError, EvidenceError, InputError, ModelError, UnknownNameError
+from netsmith.evidence import gradients
 from netsmith.plans import Budget
 from netsmith.recipes import Result, shrink
 from netsmith.wiring import tensor_slots
@@ -168,6 +170,27 @@ def test_score_ignore_and_round_to_reach_the_plan() -> None:
     assert plan.keep() == {"conv1.weight:0": tuple(range(4, 12))}
 
 
+@pytest.mark.parametrize("name", ["taylor", "reconstruction", "norm_scale"])
+def test_a_score_by_name_gets_its_evidence(name: str) -> None:
+    model, x, data = task()
+    told: list[tuple[str, int, int]] = []
+    result = shrink(model, x, budget=HALF, data=data, score=name, progress=lambda *step: told.append(step))
+    assert result.verdict and [step.name for step in result.steps] == ["original", "prune", "repair"]
+    assert [step for step in told if step[0] == "score"] == (
+        [] if name == "norm_scale" else [("score", i, 5) for i in range(1, 6)]
+    )
+    assert all(p.grad is None and p.requires_grad for p in model.parameters())
+
+
+def test_a_score_with_its_evidence_bound() -> None:
+    model, x, data = task()
+    found = gradients(netsmith.trace(model, x), data)
+    bound = shrink(model, x, budget=HALF, data=data, score=partial(netsmith.scores.taylor, gradients=found))
+    assert bound.plan == shrink(model, x, budget=HALF, data=data, score="taylor").plan
+    without = shrink(model, x, budget=HALF, score=partial(netsmith.scores.taylor, gradients=found))
+    assert [step.name for step in without.steps] == ["original", "prune"] and without.verdict
+
+
 def test_a_budget_that_already_fits() -> None:
     model, x, data = task()
     result = shrink(model, x, budget=Budget(macs=1.0), data=data)
@@ -179,7 +202,16 @@ def test_progress_is_told() -> None:
     model, x, data = task()
     told: list[str] = []
     shrink(model, x, budget=HALF, data=data, heal=1, progress=lambda what, done, total: told.append(what))
-    assert list(dict.fromkeys(told)) == ["trace", "plan", "repair", "recalibrate", "heal", "verify", "measure"]
+    assert list(dict.fromkeys(told)) == [
+        "trace",
+        "plan",
+        "repair",
+        "refine",
+        "recalibrate",
+        "heal",
+        "verify",
+        "measure",
+    ]
 
 
 def test_keyword_inputs() -> None:
@@ -245,7 +277,17 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         InputError,
         "heal returned a NoneType; it must return",
     ),
-    "score": ({"score": "magnitude"}, InputError, "score='magnitude' is not callable"),
+    "score": ({"score": 3}, InputError, "score=3 is not callable"),
+    "score of no name": (
+        {"score": "size"},
+        UnknownNameError,
+        "there is no score 'size'; there are activation_variance",
+    ),
+    "score without data": (
+        {"score": "taylor"},
+        EvidenceError,
+        r"score taylor is computed from data \(gradients\), and none was given; pass data",
+    ),
     "round_to": ({"round_to": 0}, InputError, "round_to=0 must be an int ≥ 1"),
     "ignore": ({"ignore": ["layer9"]}, UnknownNameError, "ignore pattern 'layer9' matches no module"),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -129,3 +131,18 @@ def test_a_chain_of_two_normalizations_is_no_target() -> None:
 def test_an_empty_plan_has_nothing_to_refit() -> None:
     wiring = netsmith.trace(*network("mlp"))
     assert find_refits(wiring, netsmith.plan_removal(wiring, keep=1)) == ()
+
+
+def test_a_rectifier_behind_tells_what_it_lets_through() -> None:
+    layers = [
+        nn.Linear(4, 6),
+        nn.ReLU(),
+        nn.Linear(6, 6),
+        nn.ReLU6(),
+        nn.Linear(6, 6),
+        nn.Hardtanh(-2, 3),
+        nn.Linear(6, 3),
+    ]
+    wiring = netsmith.trace(nn.Sequential(*layers).eval(), torch.randn(2, 4))
+    refits = find_refits(wiring, netsmith.plan_removal(wiring, keep=0.5), makers=True)
+    assert [r.limits for r in refits] == [(0.0, math.inf), (0.0, 6.0), (-2.0, 3.0), ()]

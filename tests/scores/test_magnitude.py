@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import netsmith
+from netsmith.errors import InputError
 from netsmith.scores import Weights, magnitude
 from netsmith.wiring import Wiring
 from small_networks import NETWORKS, network
@@ -45,6 +46,23 @@ def test_by_hand() -> None:
         model[2].weight.copy_(torch.tensor([[4.0, 1.0]]))
     wiring = netsmith.trace(model, torch.ones(1, 1))
     assert magnitude(wiring.axis["0.weight:0"], Weights(wiring.tensors)).tolist() == pytest.approx([5.0, math.sqrt(5)])
+
+
+def test_sums_of_absolute_values() -> None:
+    model = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[-3.0], [0.0]]))
+        model[0].bias.copy_(torch.tensor([1.0, 2.0]))
+        model[2].weight.copy_(torch.tensor([[4.0, -1.0]]))
+    wiring = netsmith.trace(model, torch.ones(1, 1))
+    assert magnitude(wiring.axis["0.weight:0"], Weights(wiring.tensors), p=1).tolist() == pytest.approx([8, 3])
+
+
+@pytest.mark.parametrize("p", [0, -1, math.inf, math.nan, "2", None])
+def test_no_such_norm(p: object) -> None:
+    wiring = wired("mlp")
+    with pytest.raises(InputError, match=r"p=.* must be a number > 0: 2 for the Euclidean norm"):
+        magnitude(wiring.axis["0.weight:0"], Weights(wiring.tensors), p=p)  # type: ignore[arg-type]
 
 
 def test_buffers_do_not_count() -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import wraps
-from inspect import isfunction
+from functools import partial, wraps
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,8 +23,10 @@ if TYPE_CHECKING:
 
 STAGES = {
     "trace": "reading the model",
+    "score": "scoring",
     "plan": "planning",
     "repair": "refitting what is left",
+    "refine": "refitting layers together",
     "recalibrate": "recalibrating",
     "heal": "distilling",
     "verify": "verifying",
@@ -38,10 +39,13 @@ def _option(help: str, metavar: str, **more: Any) -> Any:
 
 
 BUDGET_HELP = "Limit of macs, params, bytes or latency_ms; 50% or 0.5 is a share of the original. Can be repeated."
-DATA_HELP = "What to repair with: digits, imagefolder:DIR, parquet:FILE or path/file.py:function."
+DATA_HELP = "What to score and repair with: digits, imagefolder:DIR, parquet:FILE or path/file.py:function."
 EVAL_HELP = "Labelled data to measure accuracy and macro-F1 on. Default: digits:validation with --data digits."
 HEAL_HELP = "Afterwards distil from the original, for so many passes over the data."
-SCORE_HELP = "What decides which units go: a name in netsmith.scores, package.module:function or path/file.py:function."
+SCORE_HELP = (
+    "What decides which units go: magnitude, norm_scale, random; with --data also taylor, fisher, activation_variance, "
+    "wanda, reconstruction, redundancy; or package.module:function or path/file.py:function."
+)
 IGNORE_HELP = "Leave the inputs and outputs of modules with such names alone, e.g. 'layer1.*'. Can be repeated."
 ROUND_HELP = "Make widths multiples of N, as some hardware likes: 8 or 64."
 MEAN_HELP = "Of each channel, for image files whose pixels are in 0..1, e.g. 0.485,0.456,0.406."
@@ -76,7 +80,7 @@ def shrink(
     refuse_occupied(out_dir)
     options: dict[str, Any] = {"ignore": tuple(ignore or ()), "round_to": round_to}
     if score is not None:
-        options["score"] = find_score(score)
+        options["score"] = find_score(score, data)
     # Only now torch is loaded: what is wrong with the options themselves is said at once.
     from ..files import save
     from ..recipes import shrink as shrink_model
@@ -102,25 +106,29 @@ def shrink(
         raise typer.Exit(FAILED)
 
 
-def find_score(text: str) -> Any:
-    """``magnitude`` -> ours; ``package.module:function`` -> the caller's own.
+def find_score(text: str, data: str | None) -> Any:
+    """``taylor`` -> ours; ``package.module:function`` -> the caller's own.
 
     Raises:
         UnknownNameError: neither.
+        EvidenceError: it is computed from data, and there is none.
+        InputError: it asks for something that is not gathered.
     """
-    from .. import scores
-    from ..errors import UnknownNameError
+    from ..errors import EvidenceError
+    from ..scores.gathering import from_data
+    from ..scores.named import score_named
     from .functions import call_user, find_function
 
     if ":" in text:
         function = find_function(text)
-        return wraps(function)(lambda axis, weights: call_user(text, function, axis, weights))
-    ours = {name: found for name in scores.__all__ if isfunction(found := getattr(scores, name))}
-    if text not in ours:
-        raise UnknownNameError(
-            f"there is no score {text!r}; there are {', '.join(sorted(ours))}, or give package.module:function"
+        score: Any = wraps(function)(
+            lambda axis, weights, **evidence: call_user(text, partial(function, **evidence), axis, weights)
         )
-    return ours[text]
+    else:
+        score = score_named(text)
+    if data is None and (wanted := from_data(score)):
+        raise EvidenceError(f"--score {text} is computed from data ({' and '.join(wanted)}); give --data")
+    return score
 
 
 def _scores_on(batches: Any) -> Any:

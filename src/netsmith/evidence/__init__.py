@@ -1,24 +1,35 @@
-"""What data says: batches, forwards in step, second moments."""
+"""What data says: batches, forwards in step, second moments, activations, gradients."""
 
+from .activation_file import load_activations, save_activations
+from .activations import Activations, LayerInputs, activations
 from .batches import calibration_batches, device_of, examples_in, inputs_of
 from .divergence import divergence, first_output, mean_divergence
+from .gradients import gradients
 from .moments import Moments, ridge
 from .resuming import Checkpoint, advance, resume
 from .stepping import Forward, Stop
+from .weights import Weights
 
 __all__ = [
+    "Activations",
     "Checkpoint",
     "Forward",
+    "LayerInputs",
     "Moments",
     "Stop",
+    "Weights",
+    "activations",
     "advance",
     "calibration_batches",
     "device_of",
     "divergence",
     "examples_in",
     "first_output",
+    "gradients",
     "inputs_of",
+    "load_activations",
     "mean_divergence",
     "resume",
     "ridge",
+    "save_activations",
 ]

@@ -36,14 +36,23 @@ def calibration_batches(data: Iterable[Any], *, most_examples: int, device: torc
         InputError: data is no iterable, or a batch holds no tensor.
         EvidenceError: no batch at all, or values that are not finite.
     """
+    return [inputs for inputs, _ in labelled_batches(data, most_examples=most_examples, device=device)]
+
+
+def labelled_batches(
+    data: Iterable[Any], *, most_examples: int | None = None, device: torch.device | None = None
+) -> Iterator[tuple[Any, Any]]:
+    """(inputs, labels) of one batch after the other, up to a number of examples; labels are None where there are none.
+
+    Raises:
+        InputError, EvidenceError: as ``calibration_batches``, when the batch is asked for.
+    """
     if not isinstance(data, Iterable) or isinstance(data, (torch.Tensor, Mapping, str)):
         raise InputError(
             f"data is a {type(data).__name__}; give an iterable of batches, each x or (x, y), e.g. a DataLoader or [x]"
         )
-    return list(_limited(data, most_examples, device)) or _empty()
-
-
-def _limited(data: Iterable[Any], most_examples: int, device: torch.device | None) -> Iterator[Any]:
+    if most_examples is not None and (not isinstance(most_examples, int) or most_examples < 1):
+        raise InputError(f"most_examples={most_examples!r} must be an int ≥ 1")
     seen = 0
     for number, batch in enumerate(islice(data, 100_000)):
         inputs = inputs_of(batch)
@@ -53,7 +62,8 @@ def _limited(data: Iterable[Any], most_examples: int, device: torch.device | Non
         for tensor in tensors:
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise EvidenceError(f"batch {number} of data holds NaN or infinity; clean the data")
-        count, room = examples_in(inputs), most_examples - seen
+        count = examples_in(inputs)
+        room = count if most_examples is None else most_examples - seen
         if not count:
             continue
 
@@ -61,14 +71,15 @@ def _limited(data: Iterable[Any], most_examples: int, device: torch.device | Non
             whole = tensor.dim() == 0 or tensor.shape[0] != count or count <= room  # noqa: B023
             return (tensor if whole else tensor[:room]).to(device)  # noqa: B023
 
-        yield map_tensors(inputs, part)
+        labels = batch[1] if isinstance(batch, (tuple, list)) and len(batch) == 2 else None
+        yield map_tensors(inputs, part), map_tensors(labels, part)
         seen += count
-        if seen >= most_examples:
+        if most_examples is not None and seen >= most_examples:
             return
-
-
-def _empty() -> list[Any]:
-    raise EvidenceError("data is empty: it gave no batch. Give at least one batch of inputs (labels are not needed).")
+    if not seen:
+        raise EvidenceError(
+            "data is empty: it gave no batch. Give at least one batch of inputs (labels are not needed)."
+        )
 
 
 def device_of(model: nn.Module) -> torch.device | None:

@@ -39,18 +39,26 @@ class Checkpoint:
     answers: tuple[Any, ...] = ()
 
 
-def advance(wiring: Wiring, checkpoint: Checkpoint, call: int) -> Checkpoint:
-    """Run the wired model from a checkpoint up to a later call.
+def advance(wiring: Wiring, checkpoint: Checkpoint, call: int, model: nn.Module | None = None) -> Checkpoint:
+    """Run the wired model, or one that makes the same calls, from a checkpoint up to a later call.
 
     Raises:
         EvidenceError: forward raises on this batch, or goes another way than with the example inputs.
     """
     read = _read_from(wiring, call)
-    mode = _Resumed(wiring, checkpoint, until=call)
-    with contextlib.suppress(_Reached):
-        _run(wiring.model, checkpoint.inputs, mode)
+    mode = run_to(wiring, wiring.model if model is None else model, checkpoint, call)
     answers = [answer if i in read else _outline(answer) for i, answer in enumerate(mode.answers)]
     return Checkpoint(call, checkpoint.inputs, tuple(answers))
+
+
+def run_to(
+    wiring: Wiring, model: nn.Module, checkpoint: Checkpoint, call: int, *watching: TorchFunctionMode
+) -> _Resumed:
+    """Run forward from a checkpoint until a call is about to run, or to its end, under further function modes."""
+    mode = _Resumed(wiring, checkpoint, until=call)
+    with contextlib.suppress(_Reached):
+        _run(model, checkpoint.inputs, mode, *watching)
+    return mode
 
 
 def resume(wiring: Wiring, model: nn.Module, checkpoint: Checkpoint) -> Any:
@@ -62,9 +70,11 @@ def resume(wiring: Wiring, model: nn.Module, checkpoint: Checkpoint) -> Any:
     return _run(model, checkpoint.inputs, _Resumed(wiring, checkpoint, until=None))
 
 
-def _run(model: nn.Module, inputs: Any, mode: TorchFunctionMode) -> Any:
+def _run(model: nn.Module, inputs: Any, *modes: TorchFunctionMode) -> Any:
     try:
-        with transparent_functional(), torch.no_grad(), mode:
+        with transparent_functional(), torch.no_grad(), contextlib.ExitStack() as stack:
+            for mode in modes:
+                stack.enter_context(mode)
             return call_model(model, inputs)
     except NetsmithError:
         raise

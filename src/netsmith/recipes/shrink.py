@@ -15,11 +15,12 @@ from ..costs import latencies, measure
 from ..data.running import eval_mode
 from ..errors import EvidenceError, InputError, ModelError
 from ..plans import Budget, plan_removal
-from ..recovery import compensate, distil, recalibrate
-from ..scores import Score, magnitude
+from ..recovery import compensate, distil, recalibrate, refine
+from ..scores import Score, magnitude, with_evidence
+from ..scores.named import score_named
 from ..searches import plan_allocation
 from ..surgery import apply
-from ..wiring import tensor_slots, trace
+from ..wiring import Wiring, tensor_slots, trace
 from .result import Result, Step
 
 Evaluate = Callable[[nn.Module], float | Mapping[str, float]]
@@ -36,16 +37,16 @@ def shrink(
     evaluate: Evaluate | None = None,
     heal: Heal | None = None,
     seed: int = 0,
-    score: Score | None = None,
+    score: Callable[..., torch.Tensor] | str | None = None,
     round_to: int | None = None,
     ignore: Iterable[str] = (),
     progress: Progress | None = None,
 ) -> Result:
     """Make a trained network smaller until it fits a budget, and repair it.
 
-    With ``data`` it measures what each axis can spare, removes there, and repairs in closed form: every layer behind a
-    removal is refitted, and batch statistics are recomputed where that helps. Without data it removes the same share
-    of every axis. No gradient step is made unless ``heal`` asks for it.
+    With ``data`` it measures what each axis can spare, removes there, and repairs by least squares: every layer behind
+    a removal is refitted, then the layers of each stretch together, and batch statistics are recomputed where that
+    helps. Without data it removes the same share of every axis. Nothing is trained unless ``heal`` asks for it.
 
     Args:
         model: any module; not changed.
@@ -55,8 +56,9 @@ def shrink(
         evaluate: called with a model in eval mode after every step; a score (higher is better) or several by name.
         heal: epochs of distillation from the original on ``data``, or your own ``(edited, original) -> trained``.
         seed: of everything drawn at random.
-        score: says which units of an axis stay. None: with data, those that repair could replace least; without,
-            those of the largest magnitude.
+        score: says which units of an axis stay: a function, or the name of one in ``netsmith.scores``. Evidence that it
+            asks for is gathered from ``data``. None: with data, those that repair could replace least; without, those
+            of the largest magnitude.
         round_to, ignore: as in ``plan_removal``.
         progress: called with (what is being done, done, in all).
 
@@ -73,15 +75,16 @@ def shrink(
     tell = progress or (lambda what, done, total: None)
     tell("trace", 0, 1)
     wiring = trace(model, example_inputs)
+    chosen = _informed(score, wiring, data, seed, tell)
     tell("plan", 0, 1)
     if data is None:
-        plan = plan_removal(wiring, budget=budget, score=score or magnitude, round_to=round_to, ignore=ignore)
+        plan = plan_removal(wiring, budget=budget, score=chosen or magnitude, round_to=round_to, ignore=ignore)
     else:
         plan = plan_allocation(
             wiring,
             budget=budget,
             data=data,
-            score=score,
+            score=chosen,
             round_to=round_to,
             ignore=ignore,
             seed=seed,
@@ -91,6 +94,9 @@ def shrink(
     if data is not None:
         repaired = compensate(
             wiring, plan, data, seed=seed, progress=lambda done, total, _: tell("repair", done, total)
+        )
+        repaired = refine(
+            wiring, repaired, data, seed=seed, progress=lambda done, total, _: tell("refine", done, total)
         )
         tell("recalibrate", 0, 1)
         repaired = recalibrate(model, repaired.model, repaired.plan, data)
@@ -145,6 +151,20 @@ def _check(model: Any, budget: Any, data: Any, evaluate: Any, heal: Any, seed: A
         raise InputError(f"data is a {type(data).__name__}; give a list of batches or a DataLoader, each x or (x, y)")
     if isinstance(data, Iterator):
         raise InputError("data is an iterator that can be gone through once; give a list of batches or a DataLoader")
+
+
+def _informed(
+    score: Callable[..., torch.Tensor] | str | None,
+    wiring: Wiring,
+    data: Iterable[Any] | None,
+    seed: int,
+    tell: Progress,
+) -> Score | None:
+    """The score with the evidence that it asks for."""
+    if score is None:
+        return None
+    function = score_named(score) if isinstance(score, str) else score
+    return with_evidence(function, wiring, data, seed=seed, progress=lambda done, total, _: tell("score", done, total))
 
 
 def _healed(

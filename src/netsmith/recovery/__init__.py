@@ -4,6 +4,7 @@ from .compensate import compensate
 from .distil import distil
 from .finetune import finetune
 from .recalibrate import recalibrate
+from .refine import refine
 from .repaired import Repaired
 
-__all__ = ["Repaired", "compensate", "distil", "finetune", "recalibrate"]
+__all__ = ["Repaired", "compensate", "distil", "finetune", "recalibrate", "refine"]

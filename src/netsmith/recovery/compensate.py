@@ -20,6 +20,7 @@ from torch import nn
 
 from ..data.running import eval_mode
 from ..evidence import Forward, Moments, Stop, calibration_batches, device_of
+from ..evidence.patches import CONVOLUTIONS, groups_of, input_rows, matrix_weight, output_rows, row_count, weight_matrix
 from ..plans import Plan
 from ..surgery import apply
 from ..wiring import Wiring, tensor_slots
@@ -27,7 +28,7 @@ from ..wiring.capture import transparent_functional
 from ..wiring.recorder import tensors_in
 from ..wiring.trace import as_run
 from .fitting import TINY, Linear, Sample, fitted
-from .patches import CONVOLUTIONS, groups_of, input_rows, matrix_weight, output_rows, row_count, weight_matrix
+from .norms import restate
 from .refits import Refit, find_refits
 from .repaired import Repaired
 
@@ -162,7 +163,7 @@ class _Pass:
         rows_per_batch = max(wanted_rows // len(layer), 1)
         divisor = torch.where(scale.abs() < TINY, 1.0, scale)
         samples = [
-            Sample(groups, inputs, outputs, refit.rectified, len(layer), weight.device)
+            Sample(groups, inputs, outputs, refit.limits, len(layer), weight.device)
             for _ in range(2 if self.held_out >= 0 else 1)
         ]
         for i, (stop, end, target) in enumerate(zip(layer, stops, promised, strict=True)):
@@ -216,22 +217,17 @@ class _Pass:
             self._write_norm(refit, train.moments, best.weight, best.bias)
 
     def _write_norm(self, refit: Refit, train: Moments, new: torch.Tensor, offset: torch.Tensor) -> None:
-        """Put the constant into the normalization and give it the true statistics of its new input.
-
-        Its function stays gain/σ · (z + constant − mean) + bias; only then is it parametrized by what it now sees, so
-        that recalibration or training later starts from the same function.
-        """
-        gain, bias, mean, var = (self.slots[name] for name in refit.norm)
-        factor = gain.double() / (var.double() + refit.epsilon).sqrt()
+        """Put the constant into the normalization, unless a bias has it, and restate that."""
+        gain, bias, _, var = (self.slots[name] for name in refit.norm)
         covariance, _ = train.centred()
-        own, extra = (offset, torch.zeros_like(offset)) if refit.bias else (torch.zeros_like(offset), offset)
-        raw_mean = ((new * (train.x / train.rows).unsqueeze(2)).sum(1) + own).reshape(-1)
-        raw_var = (new * (covariance @ new)).sum(1).reshape(-1).clamp_min(1e-10)
-        constant = bias.double() + factor * (extra.reshape(-1) - mean.double())
-        bias.copy_((constant + factor * raw_mean).to(bias))
-        gain.copy_((factor * (raw_var + refit.epsilon).sqrt()).to(gain))
-        mean.copy_(raw_mean.to(mean))
-        var.copy_(raw_var.to(var))
+        raw_mean = (new * (train.x / train.rows).unsqueeze(2)).sum(1)
+        raw_var = (new * (covariance @ new)).sum(1)
+        if refit.bias:
+            raw_mean = raw_mean + offset
+        else:
+            factor = gain.double() / (var.double() + refit.epsilon).sqrt()
+            bias.add_((factor * offset.reshape(-1)).to(bias))
+        restate(self.slots, refit, raw_mean.reshape(-1), raw_var.reshape(-1))
         self.refitted |= set(refit.norm)
 
     def _replay(self, refit: Refit, end: Stop, memo: dict[int, tuple[Stop, Any]]) -> Any:

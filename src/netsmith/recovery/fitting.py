@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,12 +25,16 @@ class Sample:
     """Rows of one layer's inputs x and wanted outputs t, and z, what t becomes at the end of the branch.
 
     Behind the layer lies z = scale · t + (what is given): a normalization, perhaps a shortcut. Moments are always kept;
-    the rows themselves only where a rectifier reads z, and of them no more than memory should hold.
+    the rows themselves only where a rectifier reads z (``limits``: what it lets through; ()
+    where there is none), and of them no more than memory should hold.
     """
 
-    def __init__(self, groups: int, inputs: int, outputs: int, rectified: bool, batches: int, device: torch.device):
+    def __init__(
+        self, groups: int, inputs: int, outputs: int, limits: Sequence[float], batches: int, device: torch.device
+    ):
         self.moments = Moments(groups, inputs, outputs, device)
-        self._most = _MOST_NUMBERS // (groups * inputs * max(batches, 1)) if rectified else 0
+        self.limits = tuple(limits)
+        self._most = _MOST_NUMBERS // (groups * inputs * max(batches, 1)) if limits else 0
         self._kept: list[list[torch.Tensor]] = []
 
     def add(self, x: torch.Tensor, t: torch.Tensor, z: torch.Tensor) -> None:
@@ -71,7 +76,10 @@ def fitted(
     candidates = [_with_bias(weight, moments, free)]
     rows = train.rows()
     if rows is not None and steps:
-        candidates.append(_rectified(*rows, candidates[0], plain, scale, free=free, strength=strength, steps=steps))
+        through = (train.limits[0], train.limits[1])
+        candidates.append(
+            _rectified(*rows, candidates[0], plain, scale, through, free=free, strength=strength, steps=steps)
+        )
     for each in candidates:
         each = Linear(torch.where(silent, plain.weight, each.weight), each.bias)
         now = _judged(judge, each, scale)
@@ -92,7 +100,7 @@ def _judged(judge: Sample, layer: Linear, scale: torch.Tensor) -> float:
         return float((judge.moments.errors(layer.weight, layer.bias) * scale.double().square()).sum())
     x, t, z = rows
     now = z + scale.unsqueeze(1) * (_run(x, layer) - t)
-    return float((now.relu() - z.relu()).double().square().mean(1).sum())
+    return float((now.clamp(*judge.limits) - z.clamp(*judge.limits)).double().square().mean(1).sum())
 
 
 def _run(x: torch.Tensor, layer: Linear) -> torch.Tensor:
@@ -106,16 +114,18 @@ def _rectified(
     start: Linear,
     plain: Linear,
     scale: torch.Tensor,
+    limits: tuple[float, float],
     *,
     free: bool,
     strength: float,
     steps: int,
 ) -> Linear:
-    """Majorize-minimize on the convex loss (z − ẑ)² where the wanted z is positive, (relu ẑ)² where it is not.
+    """Majorize-minimize on the convex loss (z − ẑ)² where z is let through, elsewhere how far ẑ is on the wrong side.
 
-    Where z is negative any negative value will do, so each step asks there for the nearest value that does: an ordinary
-    least-squares problem with the same matrix, whose solution cannot be worse.
+    Where z is cut off any value that is cut off alike will do, so each step asks there for the nearest that does: an
+    ordinary least-squares problem with the same matrix, whose solution cannot be worse.
     """
+    low, high = limits
     count = x.shape[1]
     mean = x.mean(1, keepdim=True) if free else torch.zeros_like(x[:, :1])
     x = x - mean
@@ -124,7 +134,8 @@ def _rectified(
     layer = start
     for _ in range(steps):
         now = z + gain * (_run(x + mean, layer) - t)
-        wanted = torch.where(z > 0, t, t + (now.clamp_max(0) - z) / gain)
+        nearest = torch.where(z <= low, now.clamp_max(low), torch.where(z >= high, now.clamp_min(high), z))
+        wanted = t + (nearest - z) / gain
         middle = wanted.mean(1, keepdim=True) if free else torch.zeros_like(wanted[:, :1])
         cross = ((x.transpose(1, 2) @ (wanted - middle)) / count).double()
         weight = ridge(covariance, cross, plain.weight, strength)

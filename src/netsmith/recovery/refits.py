@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..evidence.patches import CONVOLUTIONS, REFITTABLE
 from ..plans import Plan
 from ..wiring import Wiring
 from ..wiring.layouts import axis_names
-from .patches import CONVOLUTIONS, REFITTABLE
 
 _ADDITIONS = ("add", "add_", "__add__", "__iadd__", "__radd__")
-_RECTIFIERS = ("relu", "relu_")
 _PASSING = ("dropout", "dropout_", "feature_dropout", "contiguous")  # identities in eval mode
 
 
@@ -28,7 +28,8 @@ class Refit:
         epsilon: of that normalization.
         chain: calls between it and ``target``, in order; each is affine in its output, channel by channel.
         target: the residual addition whose result is to be reproduced; -1: the layer's own output.
-        rectified: nothing but one relu reads the target (or, without one, the normalization's or layer's output).
+        limits: only what lies between them is let through by the rectifier (relu, relu6, hardtanh) that alone reads the
+            target (or, without one, the normalization's or layer's output); () where there is none.
     """
 
     call: int
@@ -39,18 +40,25 @@ class Refit:
     epsilon: float
     chain: tuple[int, ...]
     target: int
-    rectified: bool = False
+    limits: tuple[float, float] | tuple[()] = ()
 
 
-def find_refits(wiring: Wiring, plan: Plan) -> tuple[Refit, ...]:
+def find_refits(wiring: Wiring, plan: Plan, *, makers: bool = False) -> tuple[Refit, ...]:
     """Layers whose input changes under the plan, in the order in which forward runs them.
 
     A layer is left alone when its weight is used twice or tied, or comes from another call (a parametrization).
+
+    Args:
+        wiring: of the original model.
+        plan: what is changed.
+        makers: also layers that see what they always saw, but make fewer units of it.
     """
     used = Counter(o.name for call in wiring.calls for o in call.origins if o.kind == "slot")
     tied = set(wiring.aliases.values())
     users = _users(wiring)
-    touched = _touched(wiring, plan)
+    touched = touched_calls(wiring, plan)
+    if makers:
+        touched |= _making(wiring, plan)
     refits = []
     for index, call in enumerate(wiring.calls):
         if call.name not in REFITTABLE or index not in touched:
@@ -69,9 +77,22 @@ def find_refits(wiring: Wiring, plan: Plan) -> tuple[Refit, ...]:
         if sum(wiring.calls[i].name == "batch_norm" for i in chain) > bool(norm):
             chain, target = (), -1  # a normalization that others share cannot take the constant
         end = target if target >= 0 else users[index][0] if norm else index
-        rectified = [b >= 0 and wiring.calls[b].name in _RECTIFIERS for b in users.get(end, [])] == [True]
-        refits.append(Refit(index, call.name, weight.name, bias_name, norm, epsilon, chain, target, rectified))
+        limits = _limits(wiring, users.get(end, []))
+        refits.append(Refit(index, call.name, weight.name, bias_name, norm, epsilon, chain, target, limits))
     return tuple(refits)
+
+
+def _limits(wiring: Wiring, readers: list[int]) -> tuple[float, float] | tuple[()]:
+    """What the one call that reads a result lets through, if it cuts off all else."""
+    if len(readers) != 1 or readers[0] < 0:
+        return ()
+    call = wiring.calls[readers[0]]
+    if call.name in ("relu", "relu_"):
+        return 0.0, math.inf
+    if call.name in ("hardtanh", "hardtanh_") and call.note:
+        low, high = map(float, call.note.split())
+        return low, high
+    return ()
 
 
 def _users(wiring: Wiring) -> Mapping[int, list[int]]:
@@ -87,7 +108,7 @@ def _users(wiring: Wiring) -> Mapping[int, list[int]]:
     return users
 
 
-def _touched(wiring: Wiring, plan: Plan) -> set[int]:
+def touched_calls(wiring: Wiring, plan: Plan) -> set[int]:
     """Calls whose result differs from the original's: they read removed units, or something that does."""
     resized = {edit.axis for edit in plan.edits}
     touched: set[int] = set()
@@ -97,6 +118,16 @@ def _touched(wiring: Wiring, plan: Plan) -> set[int]:
         if entering or any(o.kind == "call" and o.call in touched for o in call.origins):
             touched.add(index)
     return touched
+
+
+def _making(wiring: Wiring, plan: Plan) -> set[int]:
+    """Calls whose result has fewer units."""
+    resized = {edit.axis for edit in plan.edits}
+    return {
+        index
+        for index, call in enumerate(wiring.calls)
+        if resized & {name for dims in call.outputs for layout in dims for name in axis_names(layout)}
+    }
 
 
 def _norm_behind(wiring: Wiring, index: int, users: Mapping[int, list[int]], used: Counter) -> tuple[str, ...]:

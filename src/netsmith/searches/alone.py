@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from ..evidence import Moments, ridge
+from ..evidence.patches import CONVOLUTIONS, matrix_weight, weight_matrix
 from ..plans import Plan
-from ..recovery.patches import CONVOLUTIONS, matrix_weight, weight_matrix
 from ..recovery.refits import Refit
+from ..scores.elimination import Reader
 from ..wiring import Member, Wiring, tensor_slots
-from .elimination import Reader
 
 
 def contracted_dim(refit: Refit) -> int:

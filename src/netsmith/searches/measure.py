@@ -21,14 +21,15 @@ from ..evidence import (
     first_output,
     resume,
 )
+from ..evidence.patches import input_rows, row_count
 from ..plans import Plan
 from ..plans.protection import protected_axes
 from ..plans.removal import check_options
 from ..plans.sizing import changeable_axes, solve
 from ..plans.widths import plan_for, ranked_units, rounded, scored
-from ..recovery.patches import input_rows, row_count
 from ..recovery.refits import Refit, find_refits
 from ..scores import Score, magnitude
+from ..scores.elimination import elimination_order
 from ..surgery import apply
 from ..wiring import Wiring
 from ..wiring.capture import transparent_functional
@@ -36,7 +37,6 @@ from ..wiring.layouts import axis_names
 from ..wiring.trace import as_run
 from .alone import contracted_dim, reader, repair_alone
 from .curves import Curve, Curves
-from .elimination import elimination_order
 from .together import axes_together
 
 Progress = Callable[[int, int, str], None]

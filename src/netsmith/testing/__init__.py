@@ -2,5 +2,6 @@
 
 from .rules import check_rule
 from .scores import check_score, toy_axis
+from .toys import Toy, toy
 
-__all__ = ["check_rule", "check_score", "toy_axis"]
+__all__ = ["Toy", "check_rule", "check_score", "toy", "toy_axis"]

@@ -2,67 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
-from ..scores import Score, Weights
-from ..wiring import Axis, Member
+from ..evidence import Weights
+from ..scores.gathering import evidence_wanted, score_name
+from ..wiring import Axis
+from .toys import Toy, toy
 
 
 def toy_axis(units: int = 6) -> tuple[Axis, Weights]:
-    """An axis that runs through a convolution's weight (4-D), its bias, and a matrix behind a flatten, with weights.
+    """The axis and the weights of ``toy(units)``: through a convolution's weight (4-D) and bias, the scale and shift of
+    a normalization, and a matrix behind a flatten.
 
     Args:
         units: size of the axis, ≥ 1.
     """
-    sizes = {"conv.weight:0": units}
-    (name,) = sizes
-
-    def member(tensor: str, dim: int, role: str, *inner: int) -> Member:
-        return Member(tensor, dim, role, True, (name, *inner), sizes, name)
-
-    members = (
-        member("conv.weight", 0, "producer"),
-        member("conv.bias", 0, "producer"),
-        member("fc.weight", 1, "consumer", 4),  # each channel has four positions
-    )
-    generator = torch.Generator().manual_seed(0)
-    shapes = {"conv.weight": (units, 3, 2, 2), "conv.bias": (units,), "fc.weight": (5, units * 4)}
-    return Axis(name, units, None, members), Weights(
-        {n: torch.randn(s, generator=generator) for n, s in shapes.items()}
-    )
+    made = toy(units)
+    return made.axis, made.weights
 
 
-def _permuted(weights: Weights, axis: Axis, order: list[int]) -> Weights:
-    """The same network with the units of the axis in another order."""
-    tensors = dict(weights.tensors)
-    for member in axis.members:
-        positions = [p for unit in order for p in member.positions[unit]]
-        tensors[member.tensor] = tensors[member.tensor].index_select(member.dim, torch.tensor(positions))
-    return Weights(tensors)
-
-
-def check_score(score: Score, units: int = 6) -> None:
-    """Hold a score to its contract on a toy axis with a 4-D weight, a bias and a matrix.
+def check_score(score: Callable[..., torch.Tensor], units: int = 6) -> None:
+    """Hold a score to its contract on a toy axis with a 4-D weight, a bias, a normalization and a matrix.
 
     * it gives a tensor of shape (units,);
     * every value is finite;
     * shuffling the units shuffles the scores the same way.
 
     Args:
-        score: ``(axis, weights) -> (axis.size,)``; give data and options with ``functools.partial``.
+        score: ``(axis, weights) -> (axis.size,)``. Options may be bound with ``functools.partial``. Evidence must not
+            be: a score that asks for ``activations``, ``gradients`` or ``wiring`` gets the toy's, shuffled along.
         units: size of the toy axis.
 
     Raises:
         AssertionError: says which of them does not hold, and where.
+        InputError: the score asks for something that the toy does not have.
 
     Example:
-        >>> from netsmith.scores import magnitude
+        >>> from netsmith.scores import magnitude, taylor
         >>> check_score(magnitude)
+        >>> check_score(taylor)
     """
-    name = getattr(score, "__name__", type(score).__name__)
-    axis, weights = toy_axis(units)
+    name = score_name(score)
+    wanted = evidence_wanted(score)
+
+    def scored(each: Toy) -> torch.Tensor:
+        return score(each.axis, each.weights, **{key: each.evidence[key] for key in wanted})
+
+    made = toy(units)
     order = [units - 1, *range(units - 1)]
-    scores, moved = score(axis, weights), score(axis, _permuted(weights, axis, order))
+    scores, moved = scored(made), scored(made.permuted(order))
     if not isinstance(scores, torch.Tensor):
         raise AssertionError(f"{name} returned a {type(scores).__name__}, expected a tensor of shape ({units},)")
     if tuple(scores.shape) != (units,):

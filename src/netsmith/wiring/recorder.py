@@ -346,11 +346,14 @@ def counts(name: str, outs: list[torch.Tensor]) -> bool:
 
 
 def _note(name: str, args: tuple, kwargs: dict) -> str:
-    """The one argument that later rooms need and shapes do not tell: einsum's equation, batch_norm's epsilon."""
+    """The arguments that later rooms need and shapes do not tell: einsum's equation, batch_norm's epsilon, limits."""
     if name == "einsum":
         return str(args[0])
     if name == "batch_norm":
         return repr(float(args[7] if len(args) > 7 else kwargs.get("eps", 1e-5)))
+    if name in ("hardtanh", "hardtanh_"):
+        low, high = args[1:3] if len(args) > 2 else (kwargs.get("min_val", -1.0), kwargs.get("max_val", 1.0))
+        return f"{float(low)!r} {float(high)!r}"
     return ""
 
 

@@ -97,7 +97,7 @@ class WiredCall:
         module: path of the module in which it ran, "" for the model itself.
         origins: where each tensor argument came from.
         inputs, outputs: layouts of each tensor argument and result.
-        note: the equation of an einsum, the epsilon of a batch normalization.
+        note: the equation of an einsum, the epsilon of a batch normalization, the limits of a hardtanh (relu6).
     """
 
     name: str

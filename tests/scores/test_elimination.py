@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from netsmith.searches.elimination import Reader, elimination_order
+from netsmith.scores.elimination import Reader, eliminated, elimination_order, rising
 
 
 def a_reader(x: torch.Tensor, weight: torch.Tensor, units: int) -> Reader:
@@ -63,3 +63,30 @@ def test_several_readers_count_together() -> None:
     assert elimination_order([a_reader(x, other, 4)], 4)[-1] == 2
     other[1] = 0
     assert elimination_order([a_reader(x, one, 4), a_reader(x, other, 4)], 4)[-1] == 1
+
+
+def test_what_each_step_adds_is_what_the_refit_loses() -> None:
+    x, weight = data(400, 5)
+    gone, added = eliminated([a_reader(x, weight, 5)], 5)
+    assert sorted(gone) == list(range(5))
+    wanted = x @ weight
+    for i in range(1, 5):
+        kept = [u for u in range(5) if u not in gone[:i]]
+        fit = torch.linalg.lstsq(x[:, kept], wanted).solution
+        assert sum(added[:i]) == pytest.approx(float((x[:, kept] @ fit - wanted).square().sum() / 400), rel=1e-4)
+    assert sum(added) == pytest.approx(float(wanted.square().sum() / 400), rel=1e-4)
+
+
+def test_pinned_units_do_not_go() -> None:
+    x, weight = data(50, 4)
+    gone, added = eliminated([a_reader(x, weight, 4)], 4, pinned=(0, 2))
+    assert sorted(gone) == [1, 3] and len(added) == 2
+
+
+def test_scores_rise_in_the_order_of_going() -> None:
+    scores = rising((3, 0, 4), (0.5, 0.25, 0.5), 5)
+    assert float(scores[3]) == 0.5
+    assert scores.argsort().tolist()[:3] == [3, 0, 4]
+    assert scores[1] == scores[2] > scores[4]
+    assert float(scores.max()) == pytest.approx(0.5)
+    assert rising((), (), 2).tolist() == [0, 0]

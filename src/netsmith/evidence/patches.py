@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from ..evidence import Stop
+from .stepping import Stop
 
 CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
 REFITTABLE = ("linear", "addmm", *CONVOLUTIONS)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netsmith.evidence import Stop
-from netsmith.recovery.patches import (
+from netsmith.evidence.patches import (
     groups_of,
     input_rows,
     matrix_weight,

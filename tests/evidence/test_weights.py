@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 import netsmith
-from netsmith.scores import Weights
+from netsmith.evidence import Weights
 from small_networks import network
 
 

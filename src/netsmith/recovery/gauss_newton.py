@@ -1,0 +1,221 @@
+"""Least squares for all layers of a stretch at once: Gauss-Newton steps with conjugate directions."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+
+from ..evidence import Stop
+from ..evidence.patches import input_rows, output_rows, row_count
+from ..evidence.taping import Tape
+from .curvature import FittedLayer
+from .norms import restate
+
+_ROWS_PER_INPUT = 50  # sampled for the second moments of a layer's inputs
+_FELT = 2  # batches that tell how the result answers to each layer
+_PATIENCE = 2  # steps without gain on the judging batch
+
+
+class Fit:
+    """Layers that are fitted together, the recorded batches they run on, and the results wanted of these."""
+
+    def __init__(
+        self,
+        layers: Sequence[FittedLayer],
+        batches: Sequence[tuple[Tape, torch.Tensor]],
+        generator: torch.Generator,
+    ):
+        self.layers, self.batches, self.generator = layers, batches, generator
+        self.calls = frozenset(layer.refit.call for layer in layers)
+        self.by_call = {layer.refit.call: layer for layer in layers}
+
+    def run(self, judge: tuple[Tape, torch.Tensor] | None, steps: int, strength: float) -> tuple[float, float]:
+        """Fit, keep the best, and return the judged squared error before and after.
+
+        Where forward cannot be differentiated (it overwrites what a gradient needs) nothing changes.
+        """
+        with self._differentiable():
+            self._see()
+            try:
+                self._feel()
+            except RuntimeError:
+                return (self._error([judge] if judge else self.batches),) * 2
+            for layer in self.layers:
+                layer.settle(strength)
+            return self._descend(judge, steps)
+
+    def _descend(self, judge: tuple[Tape, torch.Tensor] | None, steps: int) -> tuple[float, float]:
+        before = [layer.parameters for layer in self.layers]
+        best = before
+        first = least = self._error([judge] if judge else self.batches)
+        last, moved, answered, scale, idle = float("inf"), None, None, 1.0, 0
+        for _ in range(steps):
+            outputs, error, gradients = self._slope()
+            if not error < last and moved is not None:  # too far: half of the way back, and start afresh
+                back = [layer.parameters - m / 2 for layer, m in zip(self.layers, moved, strict=True)]
+                moved, answered = [m / 2 for m in moved], None
+                scale /= 2
+                self._move(back)
+                continue
+            last = error
+            along = [layer.direction(g) for layer, g in zip(self.layers, gradients, strict=True)]
+            towards = self._answer(along, outputs, scale)
+            here = [layer.parameters for layer in self.layers]
+            a, b = self._lengths(along, moved, towards, answered, gradients)
+            if not a > 0:
+                break
+            if moved is None or answered is None:
+                moved, answered = [a * d for d in along], [a * t for t in towards]
+            else:
+                moved = [a * d + b * m for d, m in zip(along, moved, strict=True)]
+                answered = [a * t + b * w for t, w in zip(towards, answered, strict=True)]
+            scale = a
+            self._move([p + m for p, m in zip(here, moved, strict=True)])
+            judged = self._error([judge] if judge else self.batches)
+            if judged < least:
+                best, least, idle = [layer.parameters for layer in self.layers], judged, 0
+            else:
+                idle += 1
+                if idle == _PATIENCE:
+                    break
+        self._move(best)
+        return first, least
+
+    def _move(self, parameters: Sequence[torch.Tensor]) -> None:
+        for layer, each in zip(self.layers, parameters, strict=True):
+            layer.move_to(each)
+
+    def _slope(self) -> tuple[list[torch.Tensor], float, list[torch.Tensor]]:
+        """Results, penalized error (half the sum of squares), and its gradients by each layer's parameters."""
+        tensors = [t for layer in self.layers for t in layer.tensors()]
+        sums = [torch.zeros_like(t) for t in tensors]
+        outputs, error = [], 0.0
+        for run, target in self.batches:
+            with torch.enable_grad():
+                out = run.run()
+                loss = (out - target).float().square().sum() / 2
+                for total, part in zip(sums, torch.autograd.grad(loss, tensors, allow_unused=True), strict=True):
+                    if part is not None:
+                        total += part
+            outputs.append(out.detach())
+            error += float(loss.detach())
+        each = iter(sums)
+        gradients = [
+            layer.gradient(next(each), next(each) if layer.offset is not None else None) for layer in self.layers
+        ]
+        return outputs, error + sum(layer.penalty() for layer in self.layers) / 2, gradients
+
+    @torch.no_grad()
+    def _answer(
+        self, along: Sequence[torch.Tensor], outputs: Sequence[torch.Tensor], scale: float
+    ) -> list[torch.Tensor]:
+        """How the results change along a direction: a secant as long as the last step."""
+        here = [layer.parameters for layer in self.layers]
+        self._move([p + scale * d for p, d in zip(here, along, strict=True)])
+        there = [(run.run() - out).float() / scale for (run, _), out in zip(self.batches, outputs, strict=True)]
+        self._move(here)
+        return there
+
+    def _lengths(
+        self,
+        along: Sequence[torch.Tensor],
+        moved: Sequence[torch.Tensor] | None,
+        towards: Sequence[torch.Tensor],
+        answered: Sequence[torch.Tensor] | None,
+        gradients: Sequence[torch.Tensor],
+    ) -> tuple[float, float]:
+        """The best step along the new direction and the last step together, if results were linear."""
+        penalty = [layer.penalty(d, d) for layer, d in zip(self.layers, along, strict=True)]
+        aa = _dot(towards, towards) + sum(penalty)
+        ga = -_dot(gradients, along)
+        if moved is None or answered is None:
+            return ga / aa if aa > 0 else 0.0, 0.0
+        ab = _dot(towards, answered) + sum(x.penalty(d, m) for x, d, m in zip(self.layers, along, moved, strict=True))
+        bb = _dot(answered, answered) + sum(x.penalty(m, m) for x, m in zip(self.layers, moved, strict=True))
+        gb = -_dot(gradients, moved)
+        determinant = aa * bb - ab * ab
+        if determinant <= 1e-9 * aa * bb:
+            return ga / aa if aa > 0 else 0.0, 0.0
+        return (ga * bb - gb * ab) / determinant, (gb * aa - ga * ab) / determinant
+
+    @torch.no_grad()
+    def _error(self, batches: Sequence[tuple[Tape, torch.Tensor]]) -> float:
+        """Mean squared error."""
+        squares = sum(float((run.run() - target).float().square().sum()) for run, target in batches)
+        return squares / max(sum(target.numel() for _, target in batches), 1)
+
+    @torch.no_grad()
+    def _see(self) -> None:
+        """Second moments of every layer's inputs."""
+        count = len(self.batches)
+
+        def look(stop: Stop, out: torch.Tensor) -> torch.Tensor:
+            layer, rows = self.by_call[stop.index], row_count(out, stop.name)
+            wanted = max(_ROWS_PER_INPUT * layer.inputs // count, 1)
+            chosen = torch.randperm(rows, generator=self.generator)[:wanted].to(out.device)
+            layer.see(input_rows(stop, chosen), rows)
+            return out
+
+        for run, _ in self.batches:
+            run.run(look, self.calls)
+
+    def _feel(self) -> None:
+        """How strongly the result answers to every output of every layer."""
+        for run, target in self.batches[:_FELT]:
+            reached: list[tuple[Stop, torch.Tensor]] = []
+
+            def look(stop: Stop, out: torch.Tensor) -> torch.Tensor:
+                reached.append((stop, out))  # noqa: B023
+                return out.clone()  # what follows may overwrite it
+
+            with torch.enable_grad():
+                out = run.run(look, self.calls)
+                signs = torch.randint(0, 2, target.shape, generator=self.generator).to(out) * 2 - 1
+                slopes = torch.autograd.grad((out * signs).sum(), [t for _, t in reached], allow_unused=True)
+            for (stop, tensor), slope in zip(reached, slopes, strict=True):
+                layer = self.by_call[stop.index]
+                rows = torch.arange(row_count(tensor, stop.name), device=tensor.device)
+                slope = torch.zeros_like(tensor) if slope is None else slope
+                layer.feel(output_rows(slope, stop.name, rows, layer.groups))
+
+    @torch.no_grad()
+    def restate(self, slots: Mapping[str, torch.Tensor]) -> set[str]:
+        """Restate normalizations behind the layers; return the names of all tensors that may have changed."""
+        normed = {layer.refit.call: layer for layer in self.layers if layer.refit.norm}
+        sums: dict[int, list[torch.Tensor]] = {}
+
+        def look(stop: Stop, out: torch.Tensor) -> torch.Tensor:
+            values = out.movedim(1 if stop.name != "linear" else -1, 0).flatten(1).double()
+            one = [values.sum(1), values.square().sum(1), torch.full((), values.shape[1], dtype=values.dtype)]
+            before = sums.get(stop.index)
+            sums[stop.index] = one if before is None else [a + b for a, b in zip(before, one, strict=True)]
+            return out
+
+        for run, _ in self.batches if normed else ():
+            run.run(look, frozenset(normed))
+        for call, (total, squares, count) in sums.items():
+            mean = total / count
+            restate(slots, normed[call].refit, mean, squares / count - mean.square())
+        return {
+            name
+            for layer in self.layers
+            for name in (layer.refit.weight, *([layer.refit.bias] if layer.refit.bias else []), *layer.refit.norm)
+        }
+
+    @contextlib.contextmanager
+    def _differentiable(self) -> Iterator[None]:
+        tensors = [t for layer in self.layers for t in layer.tensors()]
+        before = [t.requires_grad for t in tensors]
+        try:
+            for t in tensors:
+                t.requires_grad_(True)
+            yield
+        finally:
+            for t, needed in zip(tensors, before, strict=True):
+                t.requires_grad_(needed)
+
+
+def _dot(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> float:
+    return sum(float((a.double() * b.double()).sum()) for a, b in zip(one, other, strict=True))

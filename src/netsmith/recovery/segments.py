@@ -1,0 +1,72 @@
+"""Stretches of a network between points where a single tensor carries all that the edit has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..plans import Plan
+from ..wiring import Wiring
+from .refits import Refit, find_refits, touched_calls
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Calls up to ``end``, whose one result is all that later calls see of what the edit has changed.
+
+    Attributes:
+        end: index in ``Wiring.calls``.
+        refits: the layers on the way that can be fitted, in the order in which forward runs them; one or more.
+    """
+
+    end: int
+    refits: tuple[Refit, ...]
+
+
+def find_segments(wiring: Wiring, plan: Plan, fewest: int = 2) -> tuple[Segment, ...]:
+    """Split what the plan changes into the shortest stretches with at least ``fewest`` layers to fit.
+
+    A residual network is split at its additions, a plain one every few layers; what feeds everything behind it by
+    several ways (a dense concatenation) is one long stretch.
+    """
+    refits = find_refits(wiring, plan, makers=True)
+    if not refits:
+        return ()
+    changed = touched_calls(wiring, plan) | {r.call for r in refits}
+    cuts = _narrow_points(wiring, changed)
+    segments: list[Segment] = []
+    pending: list[Refit] = []
+    for i, refit in enumerate(refits):
+        pending.append(refit)
+        before = refits[i + 1].call if i + 1 < len(refits) else len(wiring.calls)
+        between = [cut for cut in cuts if refit.call <= cut < before]
+        if between and (len(pending) >= fewest or i + 1 == len(refits)):
+            segments.append(Segment(between[-1], tuple(pending)))
+            pending = []
+    return tuple(segments)
+
+
+def _narrow_points(wiring: Wiring, changed: set[int]) -> Sequence[int]:
+    """Calls that return one tensor, behind which no other changed result is read any more."""
+    calls = wiring.calls
+    last: dict[int, int] = {}
+    for reader, call in enumerate(calls):
+        for origin in call.origins:
+            if origin.kind == "call":
+                last[origin.call] = reader
+    for origin in wiring.output_origins:
+        if origin.kind == "call":
+            last[origin.call] = len(calls)
+    points, open_until = [], -1  # the last reader of changed results before this call
+    for index, call in enumerate(calls):
+        if index not in changed:
+            continue
+        if (
+            call.name != "__setitem__"
+            and len(call.outputs) == 1
+            and open_until <= index
+            and last.get(index, -1) > index
+        ):
+            points.append(index)
+        open_until = max(open_until, last.get(index, -1))
+    return points
