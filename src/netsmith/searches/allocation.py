@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ..costs import predict
 from ..errors import BudgetError, InputError
+from ..evidence.masks import Mask
 from ..plans import Budget, Plan
 from ..plans.protection import protected_axes
 from ..plans.removal import check_options, fit_check
@@ -34,6 +35,7 @@ def plan_allocation(
     round_to: int | None = None,
     ignore: Iterable[str] = (),
     cut: Literal["inside", "whole"] = "inside",
+    mask: Mask | None = None,
     seed: int = 0,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Plan:
@@ -45,6 +47,8 @@ def plan_allocation(
         data: unlabelled calibration batches, each ``x`` or ``(x, y)``.
         score: says which units of an axis stay; None: those whose loss repair makes up for least.
         round_to, ignore, cut: as in ``plan_removal``.
+        mask: inputs -> (examples, positions), false or 0 where padding is, which then does not count; e.g.
+            ``lambda x: x["attention_mask"]``.
         seed: of everything drawn at random.
         progress: called with (axes measured, axes in all, name of the axis).
 
@@ -65,7 +69,15 @@ def plan_allocation(
     narrowest = [sizes_at(wiring, group, 0.0, round_to) for group in axes_together(wiring, names, round_to)[0]]
     _check_floor(wiring, budget, narrowest)  # before minutes of measuring
     curves = measure_curves(
-        wiring, data, score=score, round_to=round_to, ignore=ignore, cut=cut, seed=seed, progress=progress
+        wiring,
+        data,
+        score=score,
+        round_to=round_to,
+        ignore=ignore,
+        cut=cut,
+        mask=mask,
+        seed=seed,
+        progress=progress,
     )
     return allocate(curves, budget)
 
