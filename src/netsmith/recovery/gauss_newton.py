@@ -46,7 +46,7 @@ class Fit:
                 self._feel()
             except RuntimeError:
                 return (self._error([judge] if judge else self.batches),) * 2
-            if not all([layer.settle(strength) for layer in self.layers]):
+            if not all(layer.settle(strength) for layer in self.layers):
                 return (self._error([judge] if judge else self.batches),) * 2
             return self._descend(judge, steps)
 
