@@ -32,7 +32,7 @@ def linear_fit(bias: bool, count: int = 3) -> tuple[nn.Linear, Fit, torch.Tensor
 @pytest.mark.parametrize("bias", [True, False])
 def test_one_linear_layer_becomes_the_least_squares_solution(bias: bool) -> None:
     layer, fit, x, t = linear_fit(bias)
-    before, after = fit.run(None, steps=30, strength=1e-9)
+    before, after = fit.run(fit.batches, steps=30, strength=1e-9)
     full = torch.cat([x, torch.ones(len(x), 1).double()], 1) if bias else x
     solution = torch.linalg.lstsq(full, t).solution
     assert torch.allclose(layer.weight.T, solution[:5], atol=1e-3)
@@ -45,14 +45,14 @@ def test_one_linear_layer_becomes_the_least_squares_solution(bias: bool) -> None
 def test_a_strong_penalty_keeps_the_weights() -> None:
     layer, fit, *_ = linear_fit(bias=False)
     start = layer.weight.detach().clone()
-    fit.run(None, steps=10, strength=1e6)
+    fit.run(fit.batches, steps=10, strength=1e6)
     assert torch.allclose(layer.weight, start, atol=1e-3)
 
 
 def test_no_step_is_no_change() -> None:
     layer, fit, *_ = linear_fit(bias=True)
     start = layer.weight.detach().clone()
-    before, after = fit.run(None, steps=0, strength=1e-2)
+    before, after = fit.run(fit.batches, steps=0, strength=1e-2)
     assert before == after and torch.equal(layer.weight, start)
 
 

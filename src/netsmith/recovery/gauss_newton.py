@@ -34,7 +34,7 @@ class Fit:
         self.calls = frozenset(layer.refit.call for layer in layers)
         self.by_call = {layer.refit.call: layer for layer in layers}
 
-    def run(self, judge: tuple[Tape, torch.Tensor] | None, steps: int, strength: float) -> tuple[float, float]:
+    def run(self, judge: Sequence[tuple[Tape, torch.Tensor]], steps: int, strength: float) -> tuple[float, float]:
         """Fit, keep the best, and return the judged squared error before and after.
 
         Where forward cannot be differentiated (it overwrites what a gradient needs), or gives values that are not
@@ -45,15 +45,15 @@ class Fit:
             try:
                 self._feel()
             except RuntimeError:
-                return (self._error([judge] if judge else self.batches),) * 2
+                return (self._error(judge),) * 2
             if not all(layer.settle(strength) for layer in self.layers):
-                return (self._error([judge] if judge else self.batches),) * 2
+                return (self._error(judge),) * 2
             return self._descend(judge, steps)
 
-    def _descend(self, judge: tuple[Tape, torch.Tensor] | None, steps: int) -> tuple[float, float]:
+    def _descend(self, judge: Sequence[tuple[Tape, torch.Tensor]], steps: int) -> tuple[float, float]:
         before = [layer.parameters for layer in self.layers]
         best = before
-        first = least = self._error([judge] if judge else self.batches)
+        first = least = self._error(judge)
         last, moved, answered, scale, idle = float("inf"), None, None, _FIRST_SCALE, 0
         for _ in range(steps):
             outputs, error, gradients = self._slope()
@@ -76,7 +76,7 @@ class Fit:
                 answered = [a * t + b * w for t, w in zip(towards, answered, strict=True)]
             scale = a * _SECANT
             self._move([p + m for p, m in zip(here, moved, strict=True)])
-            judged = self._error([judge] if judge else self.batches)
+            judged = self._error(judge)
             if judged < least:
                 best, least, idle = [layer.parameters for layer in self.layers], judged, 0
             else:

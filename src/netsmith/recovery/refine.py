@@ -47,6 +47,7 @@ Progress = Callable[[int, int, str], None]
 _ROWS_PER_INPUT = 400  # of error, for each input of the widest layer
 _FEWEST_EXAMPLES = 256
 _MOST_INPUTS = 8192  # of a layer: the square of it is factored
+_WORSE = 1.5  # so much more divergence on a few held-out examples is no chance: what was fitted locally has done harm
 
 
 def refine(
@@ -77,8 +78,8 @@ def refine(
 
     Returns:
         The refined model and its plan; ``errors`` maps the first layer of each stretch to its held-out squared error
-        before and after. What did not help is undone; so is everything, if in the end the network's outputs on the
-        held-out batch have not come nearer to the original's.
+        before and after. What did not help is undone; so is everything, if in the end the network's outputs on held-out
+        batches are clearly farther from the original's.
 
     Raises:
         EvidenceError: empty data, values that are not finite, or a forward whose path depends on values.
@@ -91,7 +92,7 @@ def refine(
     wiring = as_run(wiring, batches[0])
     counted = [mask_of(mask, inputs) for inputs in batches]
     segments = find_segments(wiring, plan)
-    held_out = len(batches) - 1 if len(batches) > 3 else -1  # the last batch judges
+    held_out = _held_out(batches)
     generator = torch.Generator().manual_seed(seed)
     slots = {slot.name: slot.tensor for slot in tensor_slots(model)}
     refitted: set[str] = set()
@@ -111,26 +112,36 @@ def refine(
                 if slots[r.weight].dtype in (torch.float32, torch.float64) and shapes[r.call].inputs <= _MOST_INPUTS
             ]
             if layers:
-                chosen = [i for i in range(_enough(shapes, batches)) if i != held_out]
-                tapes = {
-                    i: replace(tape(wiring, model, starts[i], segment.end), counted=counted[i])
-                    for i in {*chosen, held_out}
-                    if i >= 0
+                chosen = range(min(_enough(shapes, batches), len(batches) - len(held_out)))
+                taped = {
+                    i: (replace(tape(wiring, model, starts[i], segment.end), counted=counted[i]), targets[i])
+                    for i in (*chosen, *held_out)
                 }
-                fit = Fit(layers, [(tapes[i], targets[i]) for i in chosen], generator)
-                judge = (tapes[held_out], targets[held_out]) if held_out >= 0 else None
+                fit = Fit(layers, [taped[i] for i in chosen], generator)
+                judge = [taped[i] for i in held_out or chosen]
                 errors[segment.refits[0].weight] = fit.run(judge, steps, strength)
                 refitted |= fit.restate(slots)
             del starts
             edited = [advance(wiring, c, segment.end + 1, model) for c in edited]
             if progress:
                 progress(done + 1, len(segments), segment.refits[0].weight)
-        if held_out >= 0:
-            references = [first_output(call_model(wiring.model, batches[held_out])).detach()]
-            before, after = (mean_divergence(each, batches[held_out:], references) for each in (repaired.model, model))
-            if not after < before:
+        judges = [batches[i] for i in held_out]
+        references = [first_output(call_model(wiring.model, inputs)).detach() for inputs in judges]
+        if judges:
+            before, after = (mean_divergence(each, judges, references) for each in (repaired.model, model))
+            if not after <= _WORSE * before:
                 return Repaired(copy.deepcopy(repaired.model), plan, {})
     return Repaired(model, plan.with_refitted(refitted), errors)
+
+
+def _held_out(batches: Sequence[Any]) -> range:
+    """The last batches, an eighth of the examples, judge; none where there are few."""
+    if len(batches) < 4:
+        return range(0)
+    sizes, count = [examples_in(inputs) for inputs in batches], 1
+    while sum(sizes[-count:]) < sum(sizes) / 8:
+        count += 1
+    return range(len(batches) - count, len(batches))
 
 
 def _kept(wiring: Wiring, plan: Plan, call: int, value: torch.Tensor) -> torch.Tensor:
