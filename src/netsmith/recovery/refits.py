@@ -110,7 +110,7 @@ def _users(wiring: Wiring) -> Mapping[int, list[int]]:
 
 def touched_calls(wiring: Wiring, plan: Plan) -> set[int]:
     """Calls whose result differs from the original's: they read removed units, or something that does."""
-    resized = {edit.axis for edit in plan.edits}
+    resized = {edit.axis for edit in plan.resizes}
     touched: set[int] = set()
     for index, call in enumerate(wiring.calls):
         read = [dims for dims, origin in zip(call.inputs, call.origins, strict=True) if origin.kind != "slot"]
@@ -122,7 +122,7 @@ def touched_calls(wiring: Wiring, plan: Plan) -> set[int]:
 
 def _making(wiring: Wiring, plan: Plan) -> set[int]:
     """Calls whose result has fewer units."""
-    resized = {edit.axis for edit in plan.edits}
+    resized = {edit.axis for edit in plan.resizes}
     return {
         index
         for index, call in enumerate(wiring.calls)
