@@ -30,8 +30,8 @@ class Plan:
             "module.path:attribute", with "[i]" for items of tuples: "blocks.0.attn:num_heads", ":config.hidden_size".
             Paths are those before the edits.
         fingerprint: of the structure the plan was made for (``netsmith.wiring.fingerprint``).
-        refitted: tensors whose values were changed after the edits (repair, recalibration, training); ``verify``
-            compares the others bit by bit.
+        refitted: tensors, by their names after the edits, whose values were changed then (repair, recalibration,
+            training); ``verify`` compares the others bit by bit.
         left: axes or blocks that were to change and could not -> why: a twin did not run as promised.
         before: plans that are carried out first, in order, none with a ``before`` of its own; this plan is for the
             model that the last of them makes.
