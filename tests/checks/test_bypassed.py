@@ -10,7 +10,7 @@ from torch import nn
 
 import netsmith
 from block_networks import Placed, images, stacked
-from netsmith.checks.bypassed import bypassed
+from netsmith.checks.bypassed import with_blocks_bypassed
 from netsmith.plans import Plan, RemoveBlock, ReplaceBlock, plan_blocks, plan_removal
 
 X = torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
@@ -29,7 +29,7 @@ def test_a_bypassed_block_returns_its_input_and_the_model_is_as_before_afterward
     model = stacked()
     plan, _ = planned(model, images(1), RemoveBlock("blocks.0"), RemoveBlock("blocks.1"))
     before = model(images())
-    with bypassed(model, plan, lambda name: torch.empty(0)):
+    with with_blocks_bypassed(model, plan, lambda name: torch.empty(0)):
         x = model.blocks[3](model.blocks[2](torch.relu(model.stem(images()))))
         assert torch.equal(model(images()), model.fc(model.alone(x).mean((2, 3))))
     assert torch.equal(model(images()), before)

@@ -18,7 +18,7 @@ from ..wiring import call_model, tensor_slots
 from ..wiring.inputs import map_tensors
 from ..wiring.recorder import tensors_in
 from ..wiring.slots import int_values
-from .bypassed import bypassed, place_of
+from .bypassed import with_blocks_bypassed
 from .held import holding_zeros
 from .verdict import Check, Verdict
 from .widthless import widthless
@@ -203,14 +203,15 @@ def _blocks_outputs(original: nn.Module, edited: nn.Module, plan: Plan, example_
     lively = _enlivened(original)
     plain = {slot.name: slot.tensor for slot in tensor_slots(apply(lively, plan))}
     structure = copy.deepcopy(edited)
-    maps = {name for e in plan.block_edits if isinstance(e, ReplaceBlock) for name in _map_of(plan, e)}
+    places = [plan.place(e.block) for e in plan.block_edits if isinstance(e, ReplaceBlock)]
+    maps = {f"{place}.{name}" for place in places for name in ("weight", "bias")}
     with torch.no_grad():
         for slot in tensor_slots(structure):
             if slot.name not in maps:
                 slot.tensor.copy_(plain[slot.name])
     found = {slot.name: slot for slot in tensor_slots(structure)}
     try:
-        with bypassed(lively, plan, lambda name: found[name].holder[found[name].key]):
+        with with_blocks_bypassed(lively, plan, lambda name: found[name].holder[found[name].key]):
             error, dtype = _compare(lively, structure, example_inputs)
     except _Unrunnable as unrunnable:
         return Check("outputs", "failed", str(unrunnable))
@@ -223,11 +224,6 @@ def _blocks_outputs(original: nn.Module, edited: nn.Module, plan: Plan, example_
         f"the outputs differ by {error:.1e} of the largest output from the original with the edited blocks bypassed "
         f"(tolerance {_TOLERANCE[dtype]:.0e}); something depends on a layer's place in a way not yet known",
     )
-
-
-def _map_of(plan: Plan, edit: ReplaceBlock) -> tuple[str, str]:
-    place = place_of(plan, edit)
-    return f"{place}.weight", f"{place}.bias"
 
 
 def _enlivened(model: nn.Module) -> nn.Module:

@@ -37,7 +37,7 @@ def plan_blocks(wiring: Wiring, edits: Sequence[BlockEdit]) -> Plan:
     for edit in edits:
         _check(wiring, blocks, edit.block)
     ordered = sorted(edits, key=lambda e: blocks[e.block].first_call)
-    gone = [Gone(blocks[e.block], _STAND_INS[e.kind] if isinstance(e, ReplaceBlock) else "") for e in ordered]
+    gone = blocks_gone(wiring, ordered)
     deleted = [e.block for e in ordered if isinstance(e, RemoveBlock) and e.delete]
     why = "nothing to change"
     for numbers in layer_numbers(wiring, deleted):
@@ -49,6 +49,12 @@ def plan_blocks(wiring: Wiring, edits: Sequence[BlockEdit]) -> Plan:
             return plan
         why = found
     raise PlanError(f"without {', '.join(e.block for e in ordered)} the model would be another: {why}")
+
+
+def blocks_gone(wiring: Wiring, edits: Sequence[BlockEdit]) -> list[Gone]:
+    """The blocks that edits take out, with the functions that are called instead."""
+    blocks = {block.name: block for block in wiring.blocks}
+    return [Gone(blocks[e.block], _STAND_INS[e.kind] if isinstance(e, ReplaceBlock) else "") for e in edits]
 
 
 def removals(wiring: Wiring, names: Iterable[str] | None = None) -> tuple[dict[str, Plan], dict[str, str]]:

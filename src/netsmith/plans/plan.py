@@ -106,6 +106,10 @@ class Plan:
             return None
         return renamed(name, [e.block for e in self.block_edits if isinstance(e, RemoveBlock) and e.delete])
 
+    def place(self, block: str) -> str | None:
+        """Where what this plan puts in a block's place stands afterwards; None for a block that it deletes."""
+        return renamed(block, [e.block for e in self.block_edits if isinstance(e, RemoveBlock) and e.delete])
+
     @property
     def new_sizes(self) -> dict[str, int]:
         """Units of every axis after the plan."""

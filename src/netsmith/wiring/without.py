@@ -48,6 +48,22 @@ def difference(
     return _Comparison(wiring, found, gone, renamed).run()
 
 
+@no_collections()
+def matched_calls(
+    wiring: Wiring, edited: nn.Module, gone: Sequence[Gone], renamed: Callable[[str], str | None]
+) -> dict[int, int] | None:
+    """Call of the original -> call of the edited model that does the same; a block's result -> its stand-in's.
+
+    None where ``difference`` finds one.
+    """
+    found = capture(edited, wiring.example_inputs, rules=DEFAULT_RULES, fake=wiring.fake)
+    comparison = _Comparison(wiring, found, gone, renamed)
+    if comparison.run() is not None:
+        return None
+    results = {g.block.result.call: comparison.stands[g.block.name] for g in gone if g.stand_in}
+    return comparison.number | results
+
+
 class _Comparison:
     def __init__(self, wiring: Wiring, found: Capture, gone: Sequence[Gone], renamed: Callable[[str], str | None]):
         self.wiring, self.found, self.renamed = wiring, found, renamed
