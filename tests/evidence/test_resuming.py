@@ -85,3 +85,12 @@ def test_another_path_is_an_error() -> None:
     wiring = netsmith.trace(model, torch.ones(2, 4))
     with pytest.raises(EvidenceError, match="another path than with the example inputs: call"):
         resume(wiring, model, Checkpoint(0, -torch.ones(2, 4)))
+
+
+def test_a_call_that_passes_on_what_it_was_given() -> None:
+    """Dropout in eval mode returns its argument."""
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(4, 6), nn.Dropout(), nn.Linear(6, 3)).eval(), torch.randn(5, 4)
+    wiring = netsmith.trace(model, x)
+    for call in range(len(wiring.calls)):
+        assert torch.allclose(resume(wiring, model, advance(wiring, Checkpoint(0, x), call)), model(x), atol=1e-6)

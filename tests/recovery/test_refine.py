@@ -10,7 +10,7 @@ from torch import nn
 
 import netsmith
 from netsmith.data import batches, digits
-from netsmith.errors import EvidenceError
+from netsmith.errors import EvidenceError, InputError
 from netsmith.evidence import divergence
 from netsmith.recovery import compensate, refine
 from netsmith.recovery.finetune import finetune
@@ -169,3 +169,43 @@ def test_on_trained_digits_outputs_never_seen_come_nearer() -> None:
     with torch.no_grad():
         left = [float(divergence(model(x), m(x))) for m in (fitted.model, refined.model)]
     assert left[1] < 0.9 * left[0]
+
+
+class Tokens(nn.Module):
+    """Attention over tokens; what is padding no other token sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.up, self.down, self.head = nn.Linear(5, 8), nn.Linear(8, 24), nn.Linear(24, 8), nn.Linear(8, 4)
+
+    def forward(self, x, attention_mask):
+        x = self.embed(x)
+        return self.head(x + self.down(torch.relu(self.up(x))))
+
+
+def test_padding_does_not_count() -> None:
+    """With nonsense in the padding, repair under the mask is as good as on data without padding."""
+    torch.manual_seed(0)
+    model, generator = Tokens().eval(), torch.Generator().manual_seed(1)
+    real = torch.arange(6) < 3
+
+    def batch(nonsense: float) -> dict[str, torch.Tensor]:
+        x = torch.randn(64, 6, 5, generator=generator)
+        return {"x": torch.where(real[:, None], x, nonsense * x.abs()), "attention_mask": real.long().expand(64, 6)}
+
+    def left(done: nn.Module, batches: list) -> float:
+        with torch.no_grad():
+            return sum(float((model(**b) - done(**b))[:, :3].square().mean()) for b in batches)
+
+    data, test = [batch(40.0) for _ in range(6)], [batch(0.0) for _ in range(2)]
+    wiring = netsmith.trace(model, data[0])
+    plan = plan_keeping(wiring, {"up.weight:0": tuple(range(0, 24, 3))})
+
+    def counted(inputs):
+        return inputs["attention_mask"]
+
+    blind = refine(wiring, compensate(wiring, plan, data), data)
+    seeing = refine(wiring, compensate(wiring, plan, data, mask=counted), data, mask=counted)
+    assert left(seeing.model, test) < 0.5 * left(blind.model, test)
+    with pytest.raises(InputError, match="attention_mask"):
+        compensate(wiring, plan, data, mask=lambda inputs: "everything")

@@ -88,6 +88,15 @@ def test_a_budget_below_the_floor_and_one_that_already_fits() -> None:
     assert allocate(curves, Budget(macs=1.0)).edits == ()
 
 
+def test_an_impossible_budget_is_refused_before_anything_is_measured() -> None:
+    wiring = netsmith.trace(mlp(), torch.randn(2, 6))
+    told: list[int] = []
+    with pytest.raises(BudgetError, match="cannot be met: macs would be"):
+        data = [torch.randn(8, 6)] * 2
+        plan_allocation(wiring, budget=Budget(macs=3), data=data, progress=lambda done, *_: told.append(done))
+    assert told == []
+
+
 def test_bad_inputs() -> None:
     wiring = netsmith.trace(mlp(), torch.randn(2, 6))
     with pytest.raises(InputError, match="budget is a float"):

@@ -20,9 +20,9 @@ from ..wiring import Wiring, trace
 from ..wiring.capture import transparent_functional
 from ..wiring.trace import as_run
 from .batches import device_of, labelled_batches
-from .masks import Mask, counted_rows, mask_of
+from .masks import Mask, mask_of, sampled_rows
 from .moments import Moments
-from .patches import CONVOLUTIONS, REFITTABLE, input_rows, row_count
+from .patches import CONVOLUTIONS, REFITTABLE, input_rows
 from .stepping import Forward, Stop
 
 Progress = Callable[[int, int, str], None]
@@ -196,13 +196,9 @@ class _Gathering:
             forward.abandon()
 
     def _gather(self, stop: Stop, out: torch.Tensor, counted: torch.Tensor | None) -> None:
-        weight, found = self.weights[stop.index], None
-        if counted is not None:
-            shape = (out.shape[0], *out.shape[2:]) if stop.name in CONVOLUTIONS else out.shape[:-1]
-            found = counted_rows(counted, shape, stop.index in self.across)
-        count = row_count(out, stop.name) if found is None else len(found)
-        rows = torch.randperm(count, generator=self.generator)[: self.most_rows].to(out.device)
-        x = input_rows(stop, rows if found is None else found.to(out.device)[rows])  # (rows, groups, inputs)
+        weight, across = self.weights[stop.index], stop.index in self.across
+        rows = sampled_rows(out, stop.name, self.most_rows, self.generator, counted, across)
+        x = input_rows(stop, rows)  # (rows, groups, inputs)
         groups, inputs = x.shape[1:]
         wide = inputs > self.widest
         if weight not in self.sums:

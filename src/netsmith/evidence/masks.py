@@ -1,4 +1,4 @@
-"""Which rows of a layer's input belong to padding."""
+"""Which rows of a layer's input or output belong to padding."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..errors import InputError
+from .patches import CONVOLUTIONS, row_count
 
 Mask = Callable[[Any], torch.Tensor]
 """Inputs of one call -> (examples, positions): true, or not 0, where a position counts."""
@@ -51,3 +52,33 @@ def counted_rows(mask: torch.Tensor, shape: Sequence[int], across: bool) -> torc
     rest = shape[rows.dim() :]
     rows = rows.reshape(*rows.shape, *[1] * len(rest)).expand(shape)
     return rows.reshape(-1).nonzero()[:, 0]
+
+
+def sampled_rows(
+    out: torch.Tensor,
+    name: str,
+    most: int,
+    generator: torch.Generator,
+    counted: torch.Tensor | None = None,
+    across: bool = False,
+) -> torch.Tensor:
+    """Indices of at most ``most`` random rows (positions) of a layer's output, of those that count.
+
+    Args:
+        out: what the call returned.
+        name: canonical function name.
+        most: rows.
+        generator: of the choice.
+        counted, across: as in ``counted_rows``; None: all count.
+    """
+    shape = (out.shape[0], *out.shape[2:]) if name in CONVOLUTIONS else out.shape[:-1]
+    found = None if counted is None else counted_rows(counted, shape, across)
+    count = row_count(out, name) if found is None else len(found)
+    rows = torch.randperm(count, generator=generator)[:most].to(out.device)
+    return rows if found is None else found.to(out.device)[rows]
+
+
+def counted_part(out: torch.Tensor, counted: torch.Tensor | None) -> torch.Tensor:
+    """(rows, features) of an output (..., features) that count; the output as it is where the mask does not say."""
+    rows = None if counted is None or out.dim() < 2 else counted_rows(counted, out.shape[:-1], across=False)
+    return out if rows is None else out.flatten(0, -2)[rows.to(out.device)]

@@ -47,7 +47,9 @@ def advance(wiring: Wiring, checkpoint: Checkpoint, call: int, model: nn.Module 
     """
     read = _read_from(wiring, call)
     mode = run_to(wiring, wiring.model if model is None else model, checkpoint, call)
-    answers = [answer if i in read else _outline(answer) for i, answer in enumerate(mode.answers)]
+    # A call may pass on what it was given (dropout in eval mode): then the record says that the earlier one is read.
+    kept = {place for i in read for place in _places(mode.answers[i])}
+    answers = [a if i in read or kept & _places(a) else _outline(a) for i, a in enumerate(mode.answers)]
     return Checkpoint(call, checkpoint.inputs, tuple(answers))
 
 
@@ -93,6 +95,11 @@ def _read_from(wiring: Wiring, call: int) -> set[int]:
             pending += [o.call for o in wiring.calls[index].origins[:1] if o.kind == "call" and o.call not in read]
             read |= set(pending)
     return read
+
+
+def _places(answer: Any) -> set[int]:
+    """Where in memory its tensors lie."""
+    return {t.untyped_storage().data_ptr() for t in tensors_in(answer) if t.layout == torch.strided} - {0}
 
 
 def _outline(answer: Any) -> Any:

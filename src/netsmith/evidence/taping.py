@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 from ..errors import EvidenceError
 from ..wiring import Wiring, tensor_slots
 from ..wiring.recorder import counts, function_name, tensors_in
+from .masks import counted_part
 from .resuming import Checkpoint, run_to
 from .stepping import Stop
 
@@ -55,11 +56,14 @@ class Tape:
         calls: in order.
         given: tensors from before that are overwritten, by number.
         end: number of the wanted result.
+        counted: (examples, positions) booleans; where the result is (examples, positions, features), only the
+            positions that count are given, as (rows, features). None: the whole result.
     """
 
     calls: tuple[_Taped, ...]
     given: Mapping[int, torch.Tensor]
     end: int
+    counted: torch.Tensor | None = None
 
     def run(self, look: Callable[[Stop, Any], Any] | None = None, at: frozenset[int] = frozenset()) -> torch.Tensor:
         """The wanted result with the weights as they are now.
@@ -86,7 +90,7 @@ class Tape:
             if look is not None and call.index in at:
                 out = look(Stop(call.index, call.name, call.func, args, kwargs), out)
             made.update(zip(call.makes, tensors_in(out), strict=True))
-        return made[self.end]
+        return counted_part(made[self.end], self.counted)
 
 
 def tape(wiring: Wiring, model: nn.Module, start: Checkpoint, end: int) -> Tape:

@@ -14,8 +14,9 @@ from ..checks import verify
 from ..costs import latencies, measure
 from ..data.running import eval_mode
 from ..errors import EvidenceError, InputError, ModelError
-from ..plans import Budget, plan_removal
-from ..recovery import compensate, distil, recalibrate, refine
+from ..evidence.masks import Mask
+from ..plans import Budget, Plan, plan_removal
+from ..recovery import Repaired, compensate, distil, recalibrate, refine
 from ..scores import Score, magnitude, with_evidence
 from ..scores.named import score_named
 from ..searches import plan_allocation
@@ -40,6 +41,7 @@ def shrink(
     score: Callable[..., torch.Tensor] | str | None = None,
     round_to: int | None = None,
     ignore: Iterable[str] = (),
+    mask: Mask | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Make a trained network smaller until it fits a budget, and repair it.
@@ -60,6 +62,8 @@ def shrink(
             asks for is gathered from ``data``. None: with data, those that repair could replace least; without, those
             of the largest magnitude.
         round_to, ignore: as in ``plan_removal``.
+        mask: inputs -> (examples, positions), false or 0 where padding is, which then does not count; e.g.
+            ``lambda x: x["attention_mask"]``.
         progress: called with (what is being done, done, in all).
 
     Returns:
@@ -75,7 +79,7 @@ def shrink(
     tell = progress or (lambda what, done, total: None)
     tell("trace", 0, 1)
     wiring = trace(model, example_inputs)
-    chosen = _informed(score, wiring, data, seed, tell)
+    chosen = _informed(score, wiring, data, mask, seed, tell)
     tell("plan", 0, 1)
     if data is None:
         plan = plan_removal(wiring, budget=budget, score=chosen or magnitude, round_to=round_to, ignore=ignore)
@@ -87,19 +91,13 @@ def shrink(
             score=chosen,
             round_to=round_to,
             ignore=ignore,
+            mask=mask,
             seed=seed,
             progress=lambda done, total, _: tell("plan", done, total),
         )
     models = {"original": model, "prune": apply(model, plan).eval()}
     if data is not None:
-        repaired = compensate(
-            wiring, plan, data, seed=seed, progress=lambda done, total, _: tell("repair", done, total)
-        )
-        repaired = refine(
-            wiring, repaired, data, seed=seed, progress=lambda done, total, _: tell("refine", done, total)
-        )
-        tell("recalibrate", 0, 1)
-        repaired = recalibrate(model, repaired.model, repaired.plan, data)
+        repaired = _repaired(wiring, plan, data, mask, seed, tell)
         plan, models["repair"] = repaired.plan, repaired.model
     if heal is not None:
         tell("heal", 0, 1)
@@ -119,6 +117,18 @@ def shrink(
         for (name, each), time in zip(models.items(), times, strict=True)
     )
     return Result(final, plan, verdict, steps)
+
+
+def _repaired(
+    wiring: Wiring, plan: Plan, data: Iterable[Any], mask: Mask | None, seed: int, tell: Progress
+) -> Repaired:
+    def telling(what: str) -> Callable[[int, int, str], None]:
+        return lambda done, total, _: tell(what, done, total)
+
+    repaired = compensate(wiring, plan, data, mask=mask, seed=seed, progress=telling("repair"))
+    repaired = refine(wiring, repaired, data, mask=mask, seed=seed, progress=telling("refine"))
+    tell("recalibrate", 0, 1)
+    return recalibrate(wiring.model, repaired.model, repaired.plan, data)
 
 
 def _check(model: Any, budget: Any, data: Any, evaluate: Any, heal: Any, seed: Any) -> None:
@@ -157,6 +167,7 @@ def _informed(
     score: Callable[..., torch.Tensor] | str | None,
     wiring: Wiring,
     data: Iterable[Any] | None,
+    mask: Mask | None,
     seed: int,
     tell: Progress,
 ) -> Score | None:
@@ -164,7 +175,9 @@ def _informed(
     if score is None:
         return None
     function = score_named(score) if isinstance(score, str) else score
-    return with_evidence(function, wiring, data, seed=seed, progress=lambda done, total, _: tell("score", done, total))
+    return with_evidence(
+        function, wiring, data, mask=mask, seed=seed, progress=lambda done, total, _: tell("score", done, total)
+    )
 
 
 def _healed(

@@ -20,7 +20,8 @@ from torch import nn
 
 from ..data.running import eval_mode
 from ..evidence import Forward, Moments, Stop, calibration_batches, device_of
-from ..evidence.patches import CONVOLUTIONS, groups_of, input_rows, matrix_weight, output_rows, row_count, weight_matrix
+from ..evidence.masks import Mask, mask_of, sampled_rows
+from ..evidence.patches import CONVOLUTIONS, groups_of, input_rows, matrix_weight, output_rows, weight_matrix
 from ..plans import Plan
 from ..surgery import apply
 from ..wiring import Wiring, tensor_slots
@@ -46,6 +47,7 @@ def compensate(
     most_rows: int = 60_000,
     strength: float = 1e-2,
     steps: int = 4,
+    mask: Mask | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Repaired:
@@ -59,6 +61,8 @@ def compensate(
         most_rows: rows (positions) sampled for each layer, over all batches; layers with few inputs make do with less.
         strength: ridge penalty, as a share of the mean input variance.
         steps: of refinement where a rectifier follows: what it cuts off need not be reproduced. 0: none.
+        mask: inputs -> (examples, positions), false or 0 where padding is, which then does not count; e.g.
+            ``lambda x: x["attention_mask"]``.
         seed: of the sampled positions.
         progress: called with (layers done, layers in all, name of the layer).
 
@@ -75,7 +79,8 @@ def compensate(
     batches = calibration_batches(data, most_examples=most_examples, device=device_of(wiring.model))
     wiring = as_run(wiring, batches[0])
     refits = find_refits(wiring, plan)
-    pass_ = _Pass(wiring, plan, model, refits, batches, most_rows, strength, steps, seed)
+    counted = [mask_of(mask, inputs) for inputs in batches]
+    pass_ = _Pass(wiring, plan, model, refits, batches, counted, most_rows, strength, steps, seed)
     with eval_mode(wiring.model):
         try:
             with transparent_functional(), torch.no_grad():
@@ -95,13 +100,14 @@ class _Pass:
         model: nn.Module,
         refits: Sequence[Refit],
         batches: Sequence[Any],
+        counted: Sequence[torch.Tensor | None],
         most_rows: int,
         strength: float,
         steps: int,
         seed: int,
     ):
         self.plan, self.refits, self.strength, self.steps = plan, refits, strength, steps
-        self.most_rows = most_rows
+        self.most_rows, self.counted = most_rows, counted
         self.held_out = len(batches) - 1 if len(batches) > 3 else -1  # the last batch judges the refits
         self.slots = {slot.name: slot.tensor for slot in tensor_slots(model)}
         self.errors: dict[str, tuple[float, float]] = {}
@@ -168,8 +174,7 @@ class _Pass:
         ]
         for i, (stop, end, target) in enumerate(zip(layer, stops, promised, strict=True)):
             wanted = self._kept(refit, target)
-            count = row_count(wanted, refit.name)
-            rows = torch.randperm(count, generator=self.generator)[:rows_per_batch].to(weight.device)
+            rows = sampled_rows(wanted, refit.name, rows_per_batch, self.generator, self.counted[i])
             x, t = input_rows(stop, rows), output_rows(wanted, refit.name, rows, groups)
             if refit.target >= 0:
                 z, branch = t, memory[i][refit.chain[-1] if refit.chain else refit.call][1]

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 
 from ..evidence import Stop
+from ..evidence.masks import sampled_rows
 from ..evidence.patches import input_rows, output_rows, row_count
 from ..evidence.taping import Tape
 from .curvature import FittedLayer
@@ -15,6 +16,8 @@ from .norms import restate
 
 _ROWS_PER_INPUT = 50  # sampled for the second moments of a layer's inputs
 _FELT = 2  # batches that tell how the result answers to each layer
+_FIRST_SCALE = 0.03  # of the first step along which results are compared: not yet known how far they are linear
+_SECANT = 0.3  # the same, as a share of the last step
 _PATIENCE = 2  # steps without gain on the judging batch
 
 
@@ -50,13 +53,12 @@ class Fit:
         before = [layer.parameters for layer in self.layers]
         best = before
         first = least = self._error([judge] if judge else self.batches)
-        last, moved, answered, scale, idle = float("inf"), None, None, 1.0, 0
+        last, moved, answered, scale, idle = float("inf"), None, None, _FIRST_SCALE, 0
         for _ in range(steps):
             outputs, error, gradients = self._slope()
             if not error < last and moved is not None:  # too far: half of the way back, and start afresh
                 back = [layer.parameters - m / 2 for layer, m in zip(self.layers, moved, strict=True)]
                 moved, answered = [m / 2 for m in moved], None
-                scale /= 2
                 self._move(back)
                 continue
             last = error
@@ -71,7 +73,7 @@ class Fit:
             else:
                 moved = [a * d + b * m for d, m in zip(along, moved, strict=True)]
                 answered = [a * t + b * w for t, w in zip(towards, answered, strict=True)]
-            scale = a
+            scale = a * _SECANT
             self._move([p + m for p, m in zip(here, moved, strict=True)])
             judged = self._error([judge] if judge else self.batches)
             if judged < least:
@@ -111,7 +113,7 @@ class Fit:
     def _answer(
         self, along: Sequence[torch.Tensor], outputs: Sequence[torch.Tensor], scale: float
     ) -> list[torch.Tensor]:
-        """How the results change along a direction: a secant as long as the last step."""
+        """How the results change along a direction: a short secant."""
         here = [layer.parameters for layer in self.layers]
         self._move([p + scale * d for p, d in zip(here, along, strict=True)])
         there = [(run.run() - out).float() / scale for (run, _), out in zip(self.batches, outputs, strict=True)]
@@ -152,10 +154,10 @@ class Fit:
         count = len(self.batches)
 
         def look(stop: Stop, out: torch.Tensor) -> torch.Tensor:
-            layer, rows = self.by_call[stop.index], row_count(out, stop.name)
+            layer = self.by_call[stop.index]
             wanted = max(_ROWS_PER_INPUT * layer.inputs // count, 1)
-            chosen = torch.randperm(rows, generator=self.generator)[:wanted].to(out.device)
-            layer.see(input_rows(stop, chosen), rows)
+            chosen = sampled_rows(out, stop.name, wanted, self.generator, run.counted)
+            layer.see(input_rows(stop, chosen), row_count(out, stop.name))
             return out
 
         for run, _ in self.batches:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -30,6 +30,7 @@ from ..evidence import (
     first_output,
     mean_divergence,
 )
+from ..evidence.masks import Mask, counted_part, mask_of
 from ..evidence.patches import groups_of, input_rows, row_count
 from ..evidence.taping import Tape, tape
 from ..plans import Plan
@@ -53,9 +54,10 @@ def refine(
     repaired: Repaired,
     data: Iterable[Any],
     *,
-    steps: int = 10,
+    steps: int = 16,
     most_examples: int = 1024,
-    strength: float = 3e-3,
+    strength: float = 1e-2,
+    mask: Mask | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Repaired:
@@ -68,6 +70,8 @@ def refine(
         steps: for each stretch, at most.
         most_examples: examples used at most; stretches with many positions an example make do with fewer.
         strength: ridge penalty towards the repaired weights, as a share of the mean input variance.
+        mask: inputs -> (examples, positions), false or 0 where padding is, which then does not count; e.g.
+            ``lambda x: x["attention_mask"]``.
         seed: of everything drawn at random.
         progress: called with (stretches done, stretches in all, name of the first layer).
 
@@ -85,6 +89,7 @@ def refine(
     if steps < 1 or not plan.edits:
         return Repaired(model, plan, errors)
     wiring = as_run(wiring, batches[0])
+    counted = [mask_of(mask, inputs) for inputs in batches]
     segments = find_segments(wiring, plan)
     held_out = len(batches) - 1 if len(batches) > 3 else -1  # the last batch judges
     generator = torch.Generator().manual_seed(seed)
@@ -95,7 +100,8 @@ def refine(
         edited = list(originals)
         for done, segment in enumerate(segments):
             originals = [advance(wiring, c, segment.end + 1) for c in originals]
-            targets = [_kept(wiring, plan, segment.end, c.answers[segment.end]) for c in originals]
+            whole = [_kept(wiring, plan, segment.end, c.answers[segment.end]) for c in originals]
+            targets = [counted_part(t, m) for t, m in zip(whole, counted, strict=True)]
             first = segment.refits[0].call
             starts = [advance(wiring, c, max(first, c.call), model) for c in edited]
             shapes = _shapes(tape(wiring, model, starts[0], segment.end), segment)
@@ -106,7 +112,11 @@ def refine(
             ]
             if layers:
                 chosen = [i for i in range(_enough(shapes, batches)) if i != held_out]
-                tapes = {i: tape(wiring, model, starts[i], segment.end) for i in {*chosen, held_out} if i >= 0}
+                tapes = {
+                    i: replace(tape(wiring, model, starts[i], segment.end), counted=counted[i])
+                    for i in {*chosen, held_out}
+                    if i >= 0
+                }
                 fit = Fit(layers, [(tapes[i], targets[i]) for i in chosen], generator)
                 judge = (tapes[held_out], targets[held_out]) if held_out >= 0 else None
                 errors[segment.refits[0].weight] = fit.run(judge, steps, strength)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..plans import Plan
 from ..wiring import Wiring
+from ..wiring.layouts import layout_size
 from .refits import Refit, find_refits, touched_calls
 
 
@@ -23,11 +25,11 @@ class Segment:
     refits: tuple[Refit, ...]
 
 
-def find_segments(wiring: Wiring, plan: Plan, fewest: int = 2) -> tuple[Segment, ...]:
+def find_segments(wiring: Wiring, plan: Plan, fewest: int = 8) -> tuple[Segment, ...]:
     """Split what the plan changes into the shortest stretches with at least ``fewest`` layers to fit.
 
-    A residual network is split at its additions, a plain one every few layers; what feeds everything behind it by
-    several ways (a dense concatenation) is one long stretch.
+    A residual network is split at additions, a plain one every few layers; what feeds everything behind it by several
+    ways (a dense concatenation) is one long stretch. Longer stretches leave each layer more freedom.
     """
     refits = find_refits(wiring, plan, makers=True)
     if not refits:
@@ -41,9 +43,16 @@ def find_segments(wiring: Wiring, plan: Plan, fewest: int = 2) -> tuple[Segment,
         before = refits[i + 1].call if i + 1 < len(refits) else len(wiring.calls)
         between = [cut for cut in cuts if refit.call <= cut < before]
         if between and (len(pending) >= fewest or i + 1 == len(refits)):
-            segments.append(Segment(between[-1], tuple(pending)))
+            # The last of the largest: behind an activation, but before positions are averaged away.
+            end = max(between, key=lambda cut: (_elements(wiring, cut), cut))
+            segments.append(Segment(end, tuple(pending)))
             pending = []
     return tuple(segments)
+
+
+def _elements(wiring: Wiring, call: int) -> int:
+    """Of what a call returns on the example inputs."""
+    return math.prod(layout_size(layout, wiring.sizes) for layout in wiring.calls[call].outputs[0])
 
 
 def _narrow_points(wiring: Wiring, changed: set[int]) -> Sequence[int]:

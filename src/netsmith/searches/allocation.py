@@ -8,16 +8,19 @@ from typing import Any, Literal
 
 from ..costs import predict
 from ..errors import BudgetError, InputError
+from ..evidence.masks import Mask
 from ..plans import Budget, Plan
-from ..plans.removal import fit_check
-from ..plans.sizing import solve
+from ..plans.protection import protected_axes
+from ..plans.removal import check_options, fit_check
+from ..plans.sizing import changeable_axes, solve
 from ..plans.widths import plan_for, proven_sizing, rounded
-from ..scores import Score
+from ..scores import Score, magnitude
 from ..wiring import Wiring
 from ..wiring.collector import no_collections
 from ..wiring.layouts import axis_names
 from .curves import Curve, Curves
 from .measure import measure_curves, sizes_at
+from .together import axes_together
 
 _MOST_RUNGS = 128  # widths considered for one axis
 _TIMINGS = 6  # of candidates, where latency is limited
@@ -32,6 +35,7 @@ def plan_allocation(
     round_to: int | None = None,
     ignore: Iterable[str] = (),
     cut: Literal["inside", "whole"] = "inside",
+    mask: Mask | None = None,
     seed: int = 0,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Plan:
@@ -43,6 +47,8 @@ def plan_allocation(
         data: unlabelled calibration batches, each ``x`` or ``(x, y)``.
         score: says which units of an axis stay; None: those whose loss repair makes up for least.
         round_to, ignore, cut: as in ``plan_removal``.
+        mask: inputs -> (examples, positions), false or 0 where padding is, which then does not count; e.g.
+            ``lambda x: x["attention_mask"]``.
         seed: of everything drawn at random.
         progress: called with (axes measured, axes in all, name of the axis).
 
@@ -58,8 +64,20 @@ def plan_allocation(
         >>> plan = plan_allocation(wiring, budget=Budget(macs=0.5), data=batches)  # doctest: +SKIP
     """
     _check(budget)
+    check_options(wiring, magnitude if score is None else score, round_to, cut)
+    names = changeable_axes(wiring, protected_axes(wiring, ignore), cut)
+    narrowest = [sizes_at(wiring, group, 0.0, round_to) for group in axes_together(wiring, names, round_to)[0]]
+    _check_floor(wiring, budget, narrowest)  # before minutes of measuring
     curves = measure_curves(
-        wiring, data, score=score, round_to=round_to, ignore=ignore, cut=cut, seed=seed, progress=progress
+        wiring,
+        data,
+        score=score,
+        round_to=round_to,
+        ignore=ignore,
+        cut=cut,
+        mask=mask,
+        seed=seed,
+        progress=progress,
     )
     return allocate(curves, budget)
 
@@ -98,21 +116,22 @@ def _check(budget: object) -> None:
         raise InputError(f"budget is a {type(budget).__name__}; give e.g. netsmith.Budget(macs=0.5)")
 
 
+def _check_floor(wiring: Wiring, budget: Budget, narrowest: Iterable[Mapping[str, int]]) -> None:
+    excess = fit_check(wiring, budget)(solve(wiring, {name: n for each in narrowest for name, n in each.items()}))
+    if excess is not None:
+        raise BudgetError(
+            f"the budget cannot be met: {excess}, even with every axis that may change at its narrowest width. That is "
+            "the floor; give a budget above it, or protect fewer layers"
+        )
+
+
 def _widths(curves: Curves, usable: list[Curve], budget: Budget) -> dict[str, int]:
     wiring = curves.wiring
     fits = fit_check(wiring, budget)
     if fits(solve(wiring, {})) is None:
         return {}
     ladders = [_Ladder(wiring, curve, curves.round_to) for curve in usable]
-    narrowest: dict[str, int] = {}
-    for ladder in ladders:
-        narrowest |= ladder.sizes[-1]
-    excess = fits(solve(wiring, narrowest))
-    if excess is not None:
-        raise BudgetError(
-            f"the budget cannot be met: {excess}, even with every axis that may change at its narrowest width. That is "
-            "the floor; give a budget above it, or protect fewer layers"
-        )
+    _check_floor(wiring, budget, [ladder.sizes[-1] for ladder in ladders])
     if budget.latency_ms is not None:
         return _timed(wiring, ladders, fits)
     whole = predict(wiring, wiring.sizes)

@@ -21,7 +21,8 @@ from ..evidence import (
     first_output,
     resume,
 )
-from ..evidence.patches import input_rows, row_count
+from ..evidence.masks import Mask, counted_part, mask_of, sampled_rows
+from ..evidence.patches import input_rows
 from ..plans import Plan
 from ..plans.protection import protected_axes
 from ..plans.removal import check_options
@@ -57,6 +58,7 @@ def measure_curves(
     most_judged: int = 256,
     most_rows: int = 20_000,
     strength: float = 3e-3,
+    mask: Mask | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Curves:
@@ -75,6 +77,8 @@ def measure_curves(
         most_judged: of these, examples on whose outputs the divergence is measured.
         most_rows: rows (positions) sampled for the moments of each layer, over all batches.
         strength: ridge penalty, as a share of the mean input variance.
+        mask: inputs -> (examples, positions), false or 0 where padding is, which then does not count; e.g.
+            ``lambda x: x["attention_mask"]``.
         seed: of the sampled positions.
         progress: called with (axes done, axes in all, name of the axis).
 
@@ -107,6 +111,7 @@ def measure_curves(
             judged,
             most_rows,
             strength,
+            mask,
             seed,
         )
         measured = measuring.run(progress)
@@ -157,6 +162,7 @@ class _Measuring:
         judged: Sequence[Any],
         most_rows: int,
         strength: float,
+        mask: Mask | None,
         seed: int,
     ):
         self.wiring, self.groups, self.strength = wiring, groups, strength
@@ -169,6 +175,7 @@ class _Measuring:
         self.starts = [Checkpoint(0, inputs) for inputs in judged]
         self.trusted = True  # that forwards may start in the middle
         self.references = [first_output(resume(wiring, wiring.model, start)) for start in self.starts]
+        self.counted = [mask_of(mask, inputs) for inputs in batches]
 
     def run(self, progress: Progress | None) -> list[Curve]:
         calls = sorted({r.call for refits in self.refits for r in refits})
@@ -193,18 +200,16 @@ class _Measuring:
             for call in calls:
                 with transparent_functional():
                     reached = [f.resume(answer) for f, answer in zip(forwards, answers, strict=True)]
-                    answers = [self._gather(stop) for stop in reached]
+                    answers = [self._gather(*each) for each in zip(reached, self.counted, strict=True)]
                 measure_due(call)
         finally:
             for forward in forwards:
                 forward.abandon()
         return [curves[i] for i in range(len(self.groups))]
 
-    def _gather(self, stop: Any) -> Any:
+    def _gather(self, stop: Any, counted: torch.Tensor | None) -> Any:
         out = stop.run()
-        count = row_count(out, stop.name)
-        rows = torch.randperm(count, generator=self.generator)[: self.rows].to(out.device)
-        x = input_rows(stop, rows)
+        x = input_rows(stop, sampled_rows(out, stop.name, self.rows, self.generator, counted))
         moments = self.moments.setdefault(stop.index, Moments(x.shape[1], x.shape[2], 0, x.device))
         moments.add(x, x.new_zeros(x.shape[0], x.shape[1], 0))
         return out
@@ -260,8 +265,8 @@ class _Measuring:
     def _divergence(self, model: torch.nn.Module) -> float:
         weights = [examples_in(inputs) for inputs in self.judged]
         each = [
-            float(divergence(reference, first_output(resume(self.wiring, model, start))))
-            for start, reference in zip(self.starts, self.references, strict=True)
+            float(divergence(counted_part(reference, m), counted_part(first_output(resume(self.wiring, model, s)), m)))
+            for s, reference, m in zip(self.starts, self.references, self.counted, strict=False)
         ]
         return sum(w * e for w, e in zip(weights, each, strict=True)) / sum(weights)
 
