@@ -141,6 +141,23 @@ def test_the_configuration_follows() -> None:
     assert model.config.num_hidden_layers == 3 and len(model.config.layer_types) == 3
 
 
+def test_a_configuration_inside_the_model_follows() -> None:
+    class Wrapped(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = bert()
+
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            return self.net(input_ids=tokens).logits
+
+    model = Wrapped().eval()
+    plan = plan_blocks(netsmith.trace(model, INPUTS["input_ids"]), [RemoveBlock("net.bert.encoder.layer.0")])
+    assert plan.attributes["net:config.num_hidden_layers"] == (3, 2)
+    small = netsmith.apply(model, plan)
+    assert small.net.config.num_hidden_layers == 2 and model.net.config.num_hidden_layers == 3
+    assert netsmith.verify(model, small, plan, INPUTS["input_ids"])
+
+
 def test_encoder_and_decoder_have_counts_of_their_own() -> None:
     _, _, small, _ = cut(t5, "decoder.block.2")
     assert small.config.num_layers == 3 and small.config.num_decoder_layers == 2

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from ..wiring import Wiring
-from ..wiring.construction import constructed
+from ..wiring.construction import constructed, construction
 from ..wiring.depth import number_at, owner_of, parent_of
 from ..wiring.slots import int_values, modules_of
 from .configuration import Changes
@@ -41,7 +41,7 @@ def layer_numbers(wiring: Wiring, deleted: Sequence[str]) -> Iterator[LayerNumbe
     indices: Changes = {}
     for stack, gone in stacks.items():
         indices |= _indices(wiring.model, stack, gone)
-    configured = _configured(wiring, stacks)
+    configured = _configured(wiring.model, stacks)
     fresh: dict[str, tuple[str, ...]] = {}
     every: dict[str, tuple[str, ...]] = {}
     for stack, gone in stacks.items():
@@ -80,11 +80,28 @@ def _indices(model: nn.Module, stack: str, gone: Sequence[str]) -> Changes:
     return changes
 
 
-def _configured(wiring: Wiring, stacks: Mapping[str, Sequence[str]]) -> Changes:
-    """The counts in the configuration, and the whole numbers outside the stacks that the constructor makes of them."""
-    if wiring.construction is None:
+def _configured(model: nn.Module, stacks: Mapping[str, Sequence[str]]) -> Changes:
+    """What follows in configuration objects, and what their constructors make of it outside the stacks."""
+    owned: dict[str, dict[str, Sequence[str]]] = {}  # outermost module with a configuration -> its stacks
+    for stack, gone in stacks.items():
+        places = [".".join(stack.split(".")[:n]) for n in range(len(stack.split(".")))]
+        owner = next((path for path in places if "config" in model.get_submodule(path).__dict__), None)
+        if owner is not None:
+            owned.setdefault(owner, {})[stack.removeprefix(f"{owner}.")] = gone
+    changes: Changes = {}
+    for owner, own_stacks in owned.items():
+        for key, change in _constructed(model.get_submodule(owner), own_stacks).items():
+            path, _, attribute = key.partition(":")
+            changes[f"{'.'.join(piece for piece in (owner, path) if piece)}:{attribute}"] = change
+    return changes
+
+
+def _constructed(model: nn.Module, stacks: Mapping[str, Sequence[str]]) -> Changes:
+    """The counts in the model's configuration, and what the constructor makes of them."""
+    first = construction(model)
+    if first is None:
         return {}
-    model, own = wiring.model, int_values(wiring.model)
+    own = int_values(model)
     values: dict[str, int] = {}
     for stack, gone in stacks.items():
         before = _lengths(model, stack)
@@ -100,7 +117,7 @@ def _configured(wiring: Wiring, stacks: Mapping[str, Sequence[str]]) -> Changes:
     changes: Changes = {key: (own[key], value) for key, value in values.items()}
     for key, value in own.items():
         inside = any(key.startswith(f"{stack}.") for stack in stacks)
-        now = number_at(made, key) if not inside and wiring.construction.numbers.get(key) == value else None
+        now = number_at(made, key) if not inside and first.numbers.get(key) == value else None
         if now is not None and now != value:
             changes[key] = (value, now)
     return changes

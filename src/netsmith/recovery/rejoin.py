@@ -10,9 +10,8 @@ Source: block-wise reconstruction as in Li et al., ICLR 2021, arXiv:2102.05426 (
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,12 +19,12 @@ import torch
 from ..data.running import eval_mode
 from ..errors import EvidenceError, PlanError
 from ..evidence import Checkpoint, advance, calibration_batches, device_of, first_output, mean_divergence
+from ..evidence.masks import Mask, counted_part, mask_of
 from ..evidence.taping import tape
 from ..plans import Plan
 from ..plans.depth import blocks_gone
 from ..surgery import apply
 from ..wiring import Wiring, call_model, tensor_slots, trace
-from ..wiring.layouts import layout_size
 from ..wiring.trace import as_run
 from ..wiring.without import Gone, matched_calls
 from .curvature import FittedLayer
@@ -33,10 +32,11 @@ from .gauss_newton import Fit
 from .refine import _MOST_INPUTS, _enough, _shapes
 from .refits import downstream_calls, refits_among
 from .repaired import Repaired
-from .segments import Segment, _narrow_points
+from .segments import Segment, _elements, _narrow_points
 
 Progress = Callable[[int, int, str], None]
 
+_FEWEST = 8  # layers in a stretch, as in ``find_segments``
 _NOISE = 1e-7  # of a divergence, in float32
 
 
@@ -53,9 +53,10 @@ def rejoin(
     plan: Plan,
     data: Iterable[Any],
     *,
-    steps: int = 10,
+    steps: int = 16,
     most_examples: int = 1024,
-    strength: float = 3e-3,
+    strength: float = 1e-2,
+    mask: Mask | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Repaired:
@@ -68,6 +69,8 @@ def rejoin(
         steps: for each stretch, at most.
         most_examples: examples used at most; stretches with many positions an example make do with fewer.
         strength: ridge penalty towards the weights as they are, as a share of the mean input variance.
+        mask: inputs -> (examples, positions), false or 0 where padding is, which then does not count; e.g.
+            ``lambda x: x["attention_mask"]``.
         seed: of everything drawn at random.
         progress: called with (stretches done, stretches in all, name of the first layer).
 
@@ -88,6 +91,7 @@ def rejoin(
     original = as_run(wiring, batches[0])
     edited = as_run(trace(model, wiring.example_inputs), batches[0])
     stretches = _stretches(original, edited, plan)
+    counted = [mask_of(mask, inputs) for inputs in batches]
     held_out = len(batches) - 1 if len(batches) > 3 else -1  # the last batch judges
     generator = torch.Generator().manual_seed(seed)
     slots = {slot.name: slot.tensor for slot in tensor_slots(model)}
@@ -99,7 +103,8 @@ def rejoin(
         for done, stretch in enumerate(stretches):
             segment, first = stretch.segment, stretch.segment.refits[0].call
             originals = [advance(original, c, max(stretch.wanted + 1, c.call)) for c in originals]
-            targets = [c.answers[stretch.wanted].detach() for c in originals]
+            whole = [c.answers[stretch.wanted].detach() for c in originals]
+            targets = [counted_part(t, m) for t, m in zip(whole, counted, strict=True)]
             starts = [advance(edited, c, max(first, c.call), model) for c in repaired]
             shapes = _shapes(tape(edited, model, starts[0], segment.end), segment)
             layers = [
@@ -109,7 +114,11 @@ def rejoin(
             ]
             if layers:
                 chosen = [i for i in range(_enough(shapes, batches)) if i != held_out]
-                tapes = {i: tape(edited, model, starts[i], segment.end) for i in {*chosen, held_out} if i >= 0}
+                tapes = {
+                    i: replace(tape(edited, model, starts[i], segment.end), counted=counted[i])
+                    for i in {*chosen, held_out}
+                    if i >= 0
+                }
                 fit = Fit(layers, [(tapes[i], targets[i]) for i in chosen], generator)
                 judge = (tapes[held_out], targets[held_out]) if held_out >= 0 else None
                 errors[segment.refits[0].weight] = fit.run(judge, steps, strength)
@@ -142,7 +151,7 @@ def _stretches(original: Wiring, edited: Wiring, plan: Plan) -> list[_Stretch]:
         pending.append(refit)
         following = refits[i + 1].call if i + 1 < len(refits) else len(edited.calls)
         between = [p for p in points if refit.call <= p < following]
-        if between:
+        if between and (len(pending) >= _FEWEST or i + 1 == len(refits)):
             end = max(between, key=lambda p: (_elements(edited, p), p))
             stretches.append(_Stretch(Segment(end, tuple(pending)), _wanted(gone, back[end])))
             pending = []
@@ -163,7 +172,3 @@ def _wanted(gone: Sequence[Gone], call: int) -> int:
     while call in results:
         call = results[call]
     return call
-
-
-def _elements(wiring: Wiring, call: int) -> int:
-    return math.prod(layout_size(layout, wiring.sizes) for layout in wiring.calls[call].outputs[0])

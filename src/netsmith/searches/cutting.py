@@ -97,7 +97,8 @@ def candidates(wiring: Wiring) -> tuple[dict[str, RemoveBlock], dict[str, str]]:
     items = [name for name, edit in found.items() if edit.delete]
     whole = [name for name in found if sum(item.startswith(f"{name}.") for item in items) < 2]
     outer = [name for name in whole if not any(name.startswith(f"{other}.") for other in whole)]
-    return {name: found[name] for name in outer}, left
+    inside = tuple(f"{name}." for name in outer)
+    return {name: found[name] for name in outer}, {n: why for n, why in left.items() if not n.startswith(inside)}
 
 
 class _Cutting:
