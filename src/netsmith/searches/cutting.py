@@ -10,7 +10,7 @@ import torch
 
 from ..costs import measure
 from ..data.running import eval_mode
-from ..errors import BudgetError, InputError, PlanError
+from ..errors import BudgetError, EvidenceError, InputError, PlanError
 from ..evidence import calibration_batches, device_of, examples_in, first_output, mean_divergence
 from ..evidence.influence import block_influence, divergences
 from ..plans import BlockEdit, Budget, Plan, RemoveBlock, plan_blocks
@@ -106,6 +106,8 @@ class _Cutting:
         self.wiring, self.batches, self.kind, self.maps = wiring, batches, kind, maps
         with torch.no_grad():
             self.references = [first_output(call_model(wiring.model, inputs)) for inputs in batches]
+        if not all(bool(reference.isfinite().all()) for reference in self.references):
+            raise EvidenceError("the model's outputs on the data are not finite; are its weights?")
         self.names, self.left = candidates(wiring)
         self.edits: list[BlockEdit] = []
         self.bridges: dict[str, Bridge] = {}  # block -> the fitted map in its place
