@@ -36,7 +36,6 @@ from .segments import Segment, _elements, _narrow_points
 
 Progress = Callable[[int, int, str], None]
 
-_FEWEST = 8  # layers in a stretch, as in ``find_segments``
 _NOISE = 1e-7  # of a divergence, in float32
 
 
@@ -151,7 +150,7 @@ def _stretches(original: Wiring, edited: Wiring, plan: Plan) -> list[_Stretch]:
         pending.append(refit)
         following = refits[i + 1].call if i + 1 < len(refits) else len(edited.calls)
         between = [p for p in points if refit.call <= p < following]
-        if between and (len(pending) >= _FEWEST or i + 1 == len(refits)):
+        if between:  # the shortest stretches: over a longer one the layers do not find what the block gave
             end = max(between, key=lambda p: (_elements(edited, p), p))
             stretches.append(_Stretch(Segment(end, tuple(pending)), _wanted(gone, back[end])))
             pending = []
