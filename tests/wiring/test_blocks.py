@@ -49,6 +49,21 @@ def test_a_matrix_on_every_way_is_no_shortcut() -> None:
     assert [(b.name, b.residual) for b in blocks] == [("mlp", False)]
 
 
+def test_a_gate_is_no_shortcut() -> None:
+    class Gate(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * self.linear(x).sigmoid()
+
+    model = Mixed()
+    model.mlp = Gate()  # type: ignore[assignment]
+    blocks = netsmith.trace(model, torch.randn(2, 4, 3)).blocks
+    assert ("mlp", False) in [(b.name, b.residual) for b in blocks]
+
+
 def test_no_block_without_equal_axes() -> None:
     model = Residual()
     assert [b.name for b in netsmith.trace(model, torch.randn(1, 3, 6, 6)).blocks] == []

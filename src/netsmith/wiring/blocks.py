@@ -16,6 +16,8 @@ from .layouts import Layout
 from .recorder import Origin, Recorded
 from .wiring import Block
 
+_SUMS = frozenset("add add_ __add__ __radd__ __iadd__ sub sub_ __sub__ __isub__".split())
+
 
 def find_blocks(model: nn.Module, captured: Capture, layout_of: Callable[[Any], Layout]) -> tuple[Block, ...]:
     """Modules that hold parameters, run once, and return their first input's layout unchanged."""
@@ -53,7 +55,7 @@ def find_blocks(model: nn.Module, captured: Capture, layout_of: Callable[[Any], 
 
 
 def _reaches(calls: Sequence[Recorded], block: ModuleCall, matrices: set[str]) -> bool:
-    """Whether the block's input reaches its output through calls that read no matrix and no kernel."""
+    """Whether the block's input reaches its output through sums and calls that read no matrix and no kernel."""
     entry, pending, seen = block.entered[0], [block.left[0]], set()
     while pending:
         origin = pending.pop()
@@ -62,9 +64,11 @@ def _reaches(calls: Sequence[Recorded], block: ModuleCall, matrices: set[str]) -
         if origin.kind != "call" or origin.call in seen or not block.first_call <= origin.call <= block.last_call:
             continue
         seen.add(origin.call)
-        origins = calls[origin.call].origins
-        if not any(o.kind == "slot" and o.name in matrices for o in origins):
-            pending += origins
+        call = calls[origin.call]
+        computed = {o for o in call.origins if o.kind in ("call", "input")}
+        gate = len(computed) > 1 and call.name not in _SUMS
+        if not gate and not any(o.kind == "slot" and o.name in matrices for o in call.origins):
+            pending += call.origins
     return False
 
 

@@ -81,7 +81,7 @@ class Block:
         params: parameter elements inside.
         entry: where its first input comes from.
         result: the call of its own that makes its first output.
-        residual: its input reaches its output by a way on which there is no matrix and no kernel (a shortcut).
+        residual: its input reaches its output by a way on which there is no matrix, no kernel and no gate (a shortcut).
         kept: None, or why it cannot be taken out: something else that it computes is read behind it.
     """
 
