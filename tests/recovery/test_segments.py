@@ -20,8 +20,8 @@ def test_a_residual_network_is_split_at_the_rectified_additions() -> None:
     segments = find_segments(wiring, plan_keeping(wiring, inner), fewest=2)
     names = [[r.weight for r in s.refits] for s in segments]
     blocks = [[f"layer{s}.{b}.conv1.weight", f"layer{s}.{b}.conv2.weight"] for s in (1, 2, 3) for b in range(3)]
-    assert names == [*blocks, ["linear.weight"]]
-    assert [wiring.calls[s.end].name for s in segments[:-1]] == ["relu"] * 9  # not the average behind the last
+    assert names == [*blocks[:-1], [*blocks[-1], "linear.weight"]]  # the last layer does not stand alone
+    assert [wiring.calls[s.end].name for s in segments[:-1]] == ["relu"] * 8
     assert segments[-1].end == wiring.output_origins[0].call
 
 
@@ -68,3 +68,14 @@ def test_makers_are_layers_that_only_lose_outputs() -> None:
     assert [r.weight for r in find_refits(wiring, plan)] == ["2.weight"]
     assert [r.weight for r in find_refits(wiring, plan, makers=True)] == ["0.weight", "2.weight"]
     assert find_segments(wiring, plan_keeping(wiring, {})) == ()
+
+
+def test_the_largest_of_several_points_and_of_these_the_last_ends_a_stretch() -> None:
+    model = nn.Sequential(
+        *(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        *(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2)),
+    ).eval()
+    wiring = netsmith.trace(model, torch.randn(1, 3, 8, 8))
+    first, second = find_segments(wiring, plan_keeping(wiring, {"0.weight:0": (0, 1), "6.weight:0": (0, 1)}), fewest=2)
+    assert wiring.calls[first.end].name == "relu"  # not the convolution in front, not the average behind
+    assert [r.weight for r in second.refits] == ["6.weight", "8.weight"]

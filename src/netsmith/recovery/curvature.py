@@ -65,17 +65,18 @@ class FittedLayer:
         self._answers += answer.double().square().sum(0)
         self._answered += answer.shape[0]
 
-    def settle(self, strength: float) -> None:
-        """Make the curvature of what was seen and felt."""
+    def settle(self, strength: float) -> bool:
+        """Make the curvature of what was seen and felt; False where it is none (values that are not finite)."""
         moments = self._moments / self._seen
         diagonal = moments.diagonal(dim1=1, dim2=2)
         average = diagonal[:, :-1].mean(1)  # (groups,)
         self._penalty = strength * average + 1e-10
         damping = (max(strength, _LEAST_DAMPING) * average + 1e-10).unsqueeze(1).expand(-1, self.inputs + 1).clone()
         damping[:, -1] = 1e-8
-        self._factor = torch.linalg.cholesky(moments + torch.diag_embed(damping))
+        self._factor, failed = torch.linalg.cholesky_ex(moments + torch.diag_embed(damping))
         answers = self._answers / max(self._answered, 1)
         self._curvature = answers.clamp_min(1e-6 * float(answers.max()) + 1e-20).unsqueeze(1)  # (groups, 1, outputs)
+        return not bool(failed.any()) and bool(answers.isfinite().all())
 
     def gradient(self, weight: torch.Tensor, offset: torch.Tensor | None) -> torch.Tensor:
         """Of the penalized error, from that of the plain error by ``tensors()``; shaped like ``parameters``."""

@@ -37,7 +37,8 @@ class Fit:
     def run(self, judge: tuple[Tape, torch.Tensor] | None, steps: int, strength: float) -> tuple[float, float]:
         """Fit, keep the best, and return the judged squared error before and after.
 
-        Where forward cannot be differentiated (it overwrites what a gradient needs) nothing changes.
+        Where forward cannot be differentiated (it overwrites what a gradient needs), or gives values that are not
+        finite, nothing changes.
         """
         with self._differentiable():
             self._see()
@@ -45,8 +46,8 @@ class Fit:
                 self._feel()
             except RuntimeError:
                 return (self._error([judge] if judge else self.batches),) * 2
-            for layer in self.layers:
-                layer.settle(strength)
+            if not all(layer.settle(strength) for layer in self.layers):
+                return (self._error([judge] if judge else self.batches),) * 2
             return self._descend(judge, steps)
 
     def _descend(self, judge: tuple[Tape, torch.Tensor] | None, steps: int) -> tuple[float, float]:

@@ -25,9 +25,10 @@ class Segment:
     refits: tuple[Refit, ...]
 
 
-def find_segments(wiring: Wiring, plan: Plan, fewest: int = 8) -> tuple[Segment, ...]:
+def find_segments(wiring: Wiring, plan: Plan, fewest: int = 4) -> tuple[Segment, ...]:
     """Split what the plan changes into the shortest stretches with at least ``fewest`` layers to fit.
 
+    A last layer that would be left alone joins the stretch before it.
     A residual network is split at additions, a plain one every few layers; what feeds everything behind it by several
     ways (a dense concatenation) is one long stretch. Longer stretches leave each layer more freedom.
     """
@@ -45,6 +46,8 @@ def find_segments(wiring: Wiring, plan: Plan, fewest: int = 8) -> tuple[Segment,
         if between and (len(pending) >= fewest or i + 1 == len(refits)):
             # The last of the largest: behind an activation, but before positions are averaged away.
             end = max(between, key=lambda cut: (_elements(wiring, cut), cut))
+            if len(pending) == 1 and segments:
+                pending = [*segments.pop().refits, *pending]
             segments.append(Segment(end, tuple(pending)))
             pending = []
     return tuple(segments)
