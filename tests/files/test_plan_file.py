@@ -114,11 +114,11 @@ def nested(depth: int) -> Any:
     ("change", "message"),
     [
         (lambda r: r.update(format="pickle"), r'field "format" is not "netsmith-plan"'),
-        (lambda r: r.update(version=2), r'field "version" is 2; netsmith .* reads version 1'),
+        (lambda r: r.update(version=3), r'field "version" is 3; netsmith .* reads versions 1 and 2'),
         (lambda r: r.pop("version"), r'field "version" is None'),
         (lambda r: r.update(hook="os.system"), r"hook: Extra inputs are not permitted"),
         (lambda r: r["edits"][0].update(run="x"), r"edits\.0\.run: Extra inputs are not permitted"),
-        (lambda r: r["edits"][0].update(kind="call"), r"edits\.0\.kind: Input should be 'resize_axis'"),
+        (lambda r: r["edits"][0].update(kind="call"), r"edits\.0: Input tag 'call' found using 'kind' does not"),
         (lambda r: r["edits"][0].update(size="4"), r"edits\.0\.size: Input should be a valid integer"),
         (lambda r: r["edits"][0].update(size=5), r"contradicts itself: edit of 'a:0': size 5 disagrees"),
         (lambda r: r["edits"][0].update(keep=[2, 0]), r"contradicts itself: edit of 'a:0': keep must be ascending"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import netsmith
 from netsmith.errors import PlanError
-from netsmith.plans import Plan, ResizeAxis
+from netsmith.plans import Plan, RemoveBlock, ReplaceBlock, ResizeAxis
 from netsmith.wiring.layouts import Concat
 from small_networks import network
 
@@ -140,3 +140,29 @@ def test_refitted_names_are_several() -> None:
     plan = netsmith.plan_removal(netsmith.trace(model, x), keep=0.5)
     with pytest.raises(PlanError, match="takes several names"):
         plan.with_refitted("a.weight")
+
+
+def blocks(*edits: RemoveBlock | ReplaceBlock, **changes) -> Plan:
+    return Plan(**{"edits": edits, "sizes": {}, "layouts": {}, "attributes": {}, "fingerprint": "f", **changes})
+
+
+def test_edits_of_blocks_that_contradict_each_other() -> None:
+    with pytest.raises(PlanError, match="block 'a' is edited twice"):
+        blocks(RemoveBlock("a"), ReplaceBlock("a", "linear", 3))
+    with pytest.raises(PlanError, match="an edited block lies inside 'a', which is edited too"):
+        blocks(RemoveBlock("a"), RemoveBlock("a.0"))
+    with pytest.raises(PlanError, match="a plan changes widths or blocks, not both"):
+        plan(edits=(ResizeAxis("a", 3, (0,)), RemoveBlock("b")))
+    with pytest.raises(PlanError, match=r"chain plans with plan\.after"):
+        blocks(before=(blocks(before=(blocks(),)),))
+
+
+def test_chains_are_flat_and_carry_refitted_names_along() -> None:
+    first = blocks(RemoveBlock("x.0"), RemoveBlock("y", False)).with_refitted(["x.0.weight", "x.2.weight"])
+    second = blocks(RemoveBlock("x.0")).with_refitted(["x.5.weight"])
+    third = plan()
+    chain = third.after(second.after(first))
+    # names are those after the edits: what first leaves as x.2 is x.1 behind second, what it leaves as x.0 is gone
+    assert chain.refitted == third.after(second).after(first).refitted == {"x.1.weight", "x.5.weight"}
+    assert [step.edits for step in chain.steps] == [first.edits, second.edits, third.edits]
+    assert "x.0" in str(chain) and "removed" in str(chain) and str(chain).count("Plan: ") == 3

@@ -7,6 +7,7 @@ import sys
 import typer
 
 from .. import __version__
+from .cut import cut
 from .demo import demo
 from .group import INTERNAL, Commands, complain
 from .inspect import inspect
@@ -48,6 +49,10 @@ app.command(
     epilog="Example:  netsmith shrink netsmith.zoo:digits_resnet --weights digits.safetensors --input 1,1,8,8 "
     "--budget macs=50% --data digits --out out/small"
 )(shrink)
+app.command(
+    epilog="Example:  netsmith cut netsmith.zoo:digits_resnet --weights digits.safetensors --input 1,1,8,8 "
+    "--blocks 2 --data digits --out out/cut"
+)(cut)
 app.command(epilog="Example:  netsmith verify out/small")(verify)
 app.command(epilog="Example:  netsmith measure torchvision:mobilenet_v2 --json")(measure)
 

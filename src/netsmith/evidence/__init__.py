@@ -5,6 +5,7 @@ from .activations import Activations, LayerInputs, activations
 from .batches import calibration_batches, device_of, examples_in, inputs_of
 from .divergence import divergence, first_output, mean_divergence
 from .gradients import gradients
+from .influence import influence
 from .moments import Moments, ridge
 from .resuming import Checkpoint, advance, resume
 from .stepping import Forward, Stop
@@ -26,6 +27,7 @@ __all__ = [
     "examples_in",
     "first_output",
     "gradients",
+    "influence",
     "inputs_of",
     "load_activations",
     "mean_divergence",

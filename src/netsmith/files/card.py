@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from .. import __version__
+from ..plans.edits import RemoveBlock
 from ..plans.plan import Plan
 from ..wiring import tensor_slots
 
@@ -22,11 +23,10 @@ def card_text(model: nn.Module, plan: Plan, *, name: str, notes: str | None = No
         notes: Markdown of the caller's, put under a heading of its own.
     """
     kind = type(model)
-    before, after = _params(model, plan)
     sections = [
         f"# {_line(name)}",
         f"A {_code(kind.__qualname__)} of {_code(kind.__module__)}, changed by netsmith {__version__} "
-        f"(torch {torch.__version__}): **{after:,} of {before:,} parameters ({_percent(after, before)})**.",
+        f"(torch {torch.__version__}): **{_size(model, plan)}**.",
         "## Load it",
         f"```python\nimport netsmith\n\n\ndef build():\n    return {_line(kind.__name__)}(...)"
         "  # the call that made the original model, before netsmith changed it\n\n\n"
@@ -43,13 +43,36 @@ def card_text(model: nn.Module, plan: Plan, *, name: str, notes: str | None = No
 
 
 def _edits(plan: Plan) -> str:
-    if not plan.edits:
-        return "Nothing: the plan is empty."
+    parts = [part for step in plan.steps for part in (_blocks(step), _widths(step)) if part]
+    return "\n\n".join(parts) or "Nothing: the plan is empty."
+
+
+def _blocks(plan: Plan) -> str:
+    if not plan.block_edits:
+        return ""
+    rows = ["| block | what became of it |", "|---|---|"]
+    for edit in plan.block_edits:
+        what = "removed" if isinstance(edit, RemoveBlock) else f"replaced by an affine map ({edit.kind})"
+        rows.append(f"| {_code(edit.block)} | {what} |")
+    return "\n".join(rows)
+
+
+def _widths(plan: Plan) -> str:
+    if not plan.resizes:
+        return ""
     rows = ["| axis | before | after | kept |", "|---|---:|---:|---:|"]
-    for edit in plan.edits:
+    for edit in plan.resizes:
         kept = len(edit.keep)
         rows.append(f"| {_code(edit.axis)} | {edit.size:,} | {kept:,} | {_percent(kept, edit.size)} |")
     return "\n".join(rows)
+
+
+def _size(model: nn.Module, plan: Plan) -> str:
+    """Parameters now and, where the plan tells, before."""
+    before, after = _params(model, plan)
+    if plan.before or plan.block_edits:  # a block's parameters are not in a plan
+        return f"{after:,} parameters"
+    return f"{after:,} of {before:,} parameters ({_percent(after, before)})"
 
 
 def _params(model: nn.Module, plan: Plan) -> tuple[int, int]:

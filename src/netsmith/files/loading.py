@@ -55,9 +55,11 @@ def load(path: str | os.PathLike[str], build: Callable[[], nn.Module]) -> nn.Mod
     _check_weights_file(folder / WEIGHTS, weights)
     original = _build(build)
     try:
-        check_fits(original, plan)
-        _check_layouts(folder / PLAN, plan, original)
-        model = apply(original, plan)
+        model = original
+        for step in plan.steps:
+            check_fits(model, step)
+            _check_layouts(folder / PLAN, step, model)
+            model = apply(model, step)
     except PlanError as error:
         raise PlanError(f"{folder}: the plan does not belong to the model that build() makes.\n{error}") from error
     tensors = read_weights(folder / WEIGHTS, weights.dim_orders)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,21 @@ from pydantic import ValidationError
 
 from .. import __version__
 from ..errors import FileError, PlanError
-from ..plans.edits import ResizeAxis
+from ..plans.edits import Edit, RemoveBlock, ReplaceBlock, ResizeAxis
 from ..plans.plan import Plan
 from ..wiring.layouts import layout_size
 from .layout_codec import MAX_UNITS, encode_layout
-from .plan_schema import FORMAT, VERSION, PlanEntry, WeightsEntry
+from .plan_schema import (
+    FORMAT,
+    KINDS,
+    VERSION,
+    EditEntry,
+    PlanEntry,
+    RemoveBlockEntry,
+    ReplaceBlockEntry,
+    StepEntry,
+    WeightsEntry,
+)
 
 MAX_BYTES = 256 * 2**20  # a plan lists kept units: some 30 MB for every hidden unit of a 400B model
 _MAX_FAULTS = 5
@@ -39,26 +50,46 @@ def plan_to_json(plan: Plan, weights: WeightsEntry | None = None) -> dict[str, A
         "format": FORMAT,
         "version": VERSION,
         "netsmith": __version__,
-        "fingerprint": plan.fingerprint,
-        "edits": [
-            {
-                "kind": "resize_axis",
-                "axis": edit.axis,
-                "size": int(edit.size),
-                "keep": [int(unit) for unit in edit.keep],
-                "statistics": list(edit.statistics),
-            }
-            for edit in plan.edits
-        ],
-        "sizes": {axis: int(size) for axis, size in plan.sizes.items()},
-        "layouts": {name: [encode_layout(layout) for layout in dims] for name, dims in plan.layouts.items()},
-        "attributes": {key: [_plain(before), _plain(after)] for key, (before, after) in plan.attributes.items()},
-        "refitted": sorted(plan.refitted),
-        "left": {axis: " ".join(why.split())[:1000] for axis, why in plan.left.items()},
+        **_step_json(plan),
+        "before": [_step_json(step) for step in plan.before],
         "weights": None if weights is None else weights.model_dump(),
     }
     record["checksum"] = checksum(record)
     return record
+
+
+def _step_json(plan: Plan) -> dict[str, Any]:
+    return {
+        "fingerprint": plan.fingerprint,
+        "edits": [_edit_json(edit) for edit in plan.edits],
+        "sizes": {axis: int(size) for axis, size in plan.sizes.items()},
+        "layouts": {name: [encode_layout(layout) for layout in dims] for name, dims in plan.layouts.items()},
+        "attributes": {key: [_plain(before), _plain(after)] for key, (before, after) in plan.attributes.items()},
+        "refitted": sorted(plan.refitted),
+        "left": {name: " ".join(why.split())[:1000] for name, why in plan.left.items()},
+    }
+
+
+def _edit_json(edit: Edit) -> dict[str, Any]:
+    if isinstance(edit, RemoveBlock):
+        return {"kind": "remove_block", "block": edit.block, "delete": edit.delete, "lists": list(edit.lists)}
+    if isinstance(edit, ReplaceBlock):
+        return {"kind": "replace_block", "block": edit.block, "map": edit.kind, "width": int(edit.width)}
+    return {
+        "kind": "resize_axis",
+        "axis": edit.axis,
+        "size": int(edit.size),
+        "keep": [int(unit) for unit in edit.keep],
+        "statistics": list(edit.statistics),
+    }
+
+
+def _edit(entry: EditEntry) -> Edit:
+    if isinstance(entry, RemoveBlockEntry):
+        return RemoveBlock(entry.block, entry.delete, tuple(entry.lists))
+    if isinstance(entry, ReplaceBlockEntry):
+        return ReplaceBlock(entry.block, entry.map, entry.width)
+    return ResizeAxis(entry.axis, entry.size, tuple(entry.keep), tuple(entry.statistics))
 
 
 def plan_from_json(raw: dict[str, Any] | str, where: str = "plan.json") -> Plan:
@@ -101,9 +132,10 @@ def parse(raw: dict[str, Any] | str, where: str) -> PlanEntry:
     values = _values(raw, where) if isinstance(raw, str) else raw
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise FileError(f'{where}: field "format" is not "{FORMAT}", so this is no netsmith plan. {_MEND}')
-    if values.get("version") != VERSION:
+    if values.get("version") not in (1, VERSION):
         raise FileError(
-            f'{where}: field "version" is {values.get("version")!r}; netsmith {__version__} reads version {VERSION}.\n'
+            f'{where}: field "version" is {values.get("version")!r}; netsmith {__version__} reads '
+            f"versions 1 and {VERSION}.\n"
             f"Load it with the netsmith that wrote it ({str(values.get('netsmith'))[:40]!r}), or save the model again."
         )
     try:
@@ -159,21 +191,27 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _plan(entry: PlanEntry, where: str) -> Plan:
     try:
-        plan = Plan(
-            edits=tuple(ResizeAxis(e.axis, e.size, tuple(e.keep), tuple(e.statistics)) for e in entry.edits),
-            sizes=dict(entry.sizes),
-            layouts={name: tuple(dims) for name, dims in entry.layouts.items()},
-            attributes={key: (before, after) for key, (before, after) in entry.attributes.items()},
-            fingerprint=entry.fingerprint,
-            refitted=frozenset(entry.refitted),
-            left=dict(entry.left),
-        )
+        before = tuple(_step(step) for step in entry.before)
+        plan = replace(_step(entry), before=before)
     except PlanError as error:
         raise FileError(f"{where}: the plan contradicts itself: {error}. {_MEND}") from error
-    for name, layouts in plan.layouts.items():
-        if any(layout_size(layout, plan.sizes) > MAX_UNITS for layout in layouts):
-            raise FileError(f'{where}: field "layouts.{name}" makes a dimension of more than {MAX_UNITS}. {_MEND}')
+    for step in plan.steps:
+        for name, layouts in step.layouts.items():
+            if any(layout_size(layout, step.sizes) > MAX_UNITS for layout in layouts):
+                raise FileError(f'{where}: field "layouts.{name}" makes a dimension of more than {MAX_UNITS}. {_MEND}')
     return plan
+
+
+def _step(entry: StepEntry) -> Plan:
+    return Plan(
+        edits=tuple(_edit(edit) for edit in entry.edits),
+        sizes=dict(entry.sizes),
+        layouts={name: tuple(dims) for name, dims in entry.layouts.items()},
+        attributes={key: (before, after) for key, (before, after) in entry.attributes.items()},
+        fingerprint=entry.fingerprint,
+        refitted=frozenset(entry.refitted),
+        left=dict(entry.left),
+    )
 
 
 def _faults(error: ValidationError, where: str) -> str:
@@ -188,5 +226,6 @@ def _faults(error: ValidationError, where: str) -> str:
 
 def _field(location: tuple[int | str, ...]) -> str:
     """The path of a field, e.g. "edits.0.keep". Names come from the file: no control characters reach a terminal."""
-    path = ".".join(str(part)[:60] for part in location)
+    shown = [part for i, part in enumerate(location) if part not in KINDS or not isinstance(location[i - 1], int)]
+    path = ".".join(str(part)[:60] for part in shown)
     return path if path.isprintable() else ascii(path)

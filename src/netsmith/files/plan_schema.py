@@ -12,7 +12,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 from .layout_codec import MAX_UNITS, check_name, check_number, check_printable, decode_layout
 
 FORMAT = "netsmith-plan"
-VERSION = 1
+VERSION = 2  # 1 knew no edits of blocks and no plans before a plan; it is read as well
+
+MAX_STEPS = 64  # plans before a plan
 
 Name = Annotated[str, AfterValidator(check_name)]
 Units = Annotated[int, Field(ge=1, le=MAX_UNITS)]
@@ -28,13 +30,35 @@ class _Entry(BaseModel):
 
 
 class ResizeAxisEntry(_Entry):
-    """One ``ResizeAxis``. ``kind`` tells edits apart; other kinds join this file when they exist."""
+    """One ``ResizeAxis``. ``kind`` tells edits apart."""
 
     kind: Literal["resize_axis"]
     axis: Name
     size: Units
     keep: list[Index]
     statistics: list[Words]
+
+
+class RemoveBlockEntry(_Entry):
+    """One ``RemoveBlock``."""
+
+    kind: Literal["remove_block"]
+    block: Name
+    delete: bool
+    lists: list[Name]
+
+
+class ReplaceBlockEntry(_Entry):
+    """One ``ReplaceBlock``."""
+
+    kind: Literal["replace_block"]
+    block: Name
+    map: Literal["linear", "conv2d", "channels"]
+    width: Units
+
+
+KINDS = ("resize_axis", "remove_block", "replace_block")
+EditEntry = Annotated[ResizeAxisEntry | RemoveBlockEntry | ReplaceBlockEntry, Field(discriminator="kind")]
 
 
 class WeightsEntry(_Entry):
@@ -54,18 +78,24 @@ class WeightsEntry(_Entry):
     dim_orders: dict[Name, list[Annotated[int, Field(ge=0, lt=64)]]]
 
 
-class PlanEntry(_Entry):
-    """The whole file. ``checksum`` covers every other field (``plan_file.checksum``)."""
+class StepEntry(_Entry):
+    """One plan."""
 
-    format: Literal["netsmith-plan"]
-    version: Literal[1]
-    netsmith: Words
     fingerprint: Annotated[str, Field(pattern="^[0-9a-f]{1,128}$")]
-    edits: list[ResizeAxisEntry]
+    edits: list[EditEntry]
     sizes: dict[Name, Units]
     layouts: dict[Name, list[LayoutJson]]
     attributes: dict[Name, Annotated[list[Number], Field(min_length=2, max_length=2)]]
     refitted: list[Name]
     left: dict[Name, Words]
+
+
+class PlanEntry(StepEntry):
+    """The whole file. ``checksum`` covers every other field (``plan_file.checksum``)."""
+
+    format: Literal["netsmith-plan"]
+    version: Literal[1, 2]
+    netsmith: Words
+    before: Annotated[list[StepEntry], Field(max_length=MAX_STEPS)] = []
     weights: WeightsEntry | None
     checksum: Sha256

@@ -1,6 +1,7 @@
 """The closed set of structural changes. An edit says what changes; ``surgery`` does it, ``checks`` proves it."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -23,4 +24,43 @@ class ResizeAxis:
     statistics: tuple[str, ...] = ()
 
 
-Edit = ResizeAxis
+@dataclass(frozen=True)
+class RemoveBlock:
+    """Take a block out.
+
+    Promise: the edited model equals the original in which the block returns its first input.
+
+    Attributes:
+        block: module path in the model that the plan was made for.
+        delete: delete the item from its ``nn.Sequential`` or ``nn.ModuleList``, so that later items move up; False:
+            ``nn.Identity()`` takes its place.
+        lists: attributes that hold a list with one entry an item, from which the item's entry goes too, by key
+            (":config.layer_types").
+    """
+
+    block: str
+    delete: bool = True
+    lists: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReplaceBlock:
+    """Put a plain affine map in a block's place: ``nn.Linear``, or ``nn.Conv2d`` with a 1×1 kernel.
+
+    Promise: the edited model equals the original in which the block returns that map of its first input. As planned the
+    map is the identity; fitted values are listed as refitted.
+
+    Attributes:
+        block: module path in the model that the plan was made for.
+        kind: "linear" maps the last dimension, "conv2d" the second of four, "channels" scales and shifts each channel
+            of the second of four.
+        width: inputs and outputs of the map, ≥ 1.
+    """
+
+    block: str
+    kind: Literal["linear", "conv2d", "channels"]
+    width: int
+
+
+BlockEdit = RemoveBlock | ReplaceBlock
+Edit = ResizeAxis | RemoveBlock | ReplaceBlock

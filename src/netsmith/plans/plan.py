@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ..errors import PlanError
+from ..wiring.depth import renamed
 from ..wiring.layouts import Layout, axis_names, kept_positions, layout_size
-from .edits import Edit
+from .edits import BlockEdit, Edit, RemoveBlock, ResizeAxis
 
 
 @dataclass(frozen=True)
@@ -17,17 +18,23 @@ class Plan:
     A plan stands by itself: ``layouts`` and ``attributes`` say where the edited axes lie, so that ``apply`` and
     ``load`` need neither the wiring nor data. It never holds weights.
 
+    A plan changes either widths or blocks. Plans for one model after the other are chained: ``second.after(first)``
+    is the plan that does both to the model that ``first`` was made for.
+
     Attributes:
-        edits: the changes, each on another axis.
+        edits: the changes, each on another axis or another block.
         sizes: units before the plan of every axis that a layout names.
         layouts: for each tensor that changes (parameter or buffer, by its state-dict style name), the layout of each
             of its dimensions.
         attributes: numbers that forward or the constructor reads, key -> (before, after). Keys are
             "module.path:attribute", with "[i]" for items of tuples: "blocks.0.attn:num_heads", ":config.hidden_size".
+            Paths are those before the edits.
         fingerprint: of the structure the plan was made for (``netsmith.wiring.fingerprint``).
-        refitted: tensors whose values were changed after the edits (repair, recalibration, training); ``verify``
-            compares the others bit by bit.
-        left: axes that were to change and could not -> why: a twin with their new widths did not run as promised.
+        refitted: tensors, by their names after the edits, whose values were changed then (repair, recalibration,
+            training); ``verify`` compares the others bit by bit.
+        left: axes or blocks that were to change and could not -> why: a twin did not run as promised.
+        before: plans that are carried out first, in order, none with a ``before`` of its own; this plan is for the
+            model that the last of them makes.
     """
 
     edits: tuple[Edit, ...]
@@ -37,9 +44,13 @@ class Plan:
     fingerprint: str
     refitted: frozenset[str] = field(default_factory=frozenset)
     left: Mapping[str, str] = field(default_factory=dict)
+    before: tuple[Plan, ...] = ()
 
     def __post_init__(self) -> None:
-        for edit in self.edits:
+        if any(plan.before for plan in self.before):
+            raise PlanError("a plan that comes before another has none before itself; chain plans with plan.after(...)")
+        self._check_blocks()
+        for edit in self.resizes:
             units = edit.keep
             if not units or list(units) != sorted(set(units)) or units[0] < 0 or units[-1] >= edit.size:
                 raise PlanError(
@@ -49,21 +60,64 @@ class Plan:
                 raise PlanError(
                     f"edit of {edit.axis!r}: size {edit.size} disagrees with the plan's {self.sizes.get(edit.axis)}"
                 )
-        if len({e.axis for e in self.edits}) != len(self.edits):
+        if len({e.axis for e in self.resizes}) != len(self.resizes):
             raise PlanError("two edits change the same axis; make one edit of them")
         for tensor, layouts in self.layouts.items():
             unknown = {a for layout in layouts for a in axis_names(layout)} - set(self.sizes)
             if unknown:
                 raise PlanError(f"layout of {tensor!r} names axes without a size: {', '.join(sorted(unknown))}")
 
+    def _check_blocks(self) -> None:
+        names = [edit.block for edit in self.block_edits]
+        if names and (self.resizes or self.sizes or self.layouts):
+            raise PlanError("a plan changes widths or blocks, not both; make two and chain them with plan.after(...)")
+        for name in names:
+            if not name or names.count(name) > 1:
+                raise PlanError(f"block {name!r} is edited twice, or has no name")
+            if any(other.startswith(f"{name}.") for other in names):
+                raise PlanError(f"an edited block lies inside {name!r}, which is edited too")
+
+    @property
+    def resizes(self) -> tuple[ResizeAxis, ...]:
+        """The edits of widths; none where blocks change."""
+        return tuple(edit for edit in self.edits if isinstance(edit, ResizeAxis))
+
+    @property
+    def block_edits(self) -> tuple[BlockEdit, ...]:
+        """The edits of blocks; none where widths change."""
+        return tuple(edit for edit in self.edits if not isinstance(edit, ResizeAxis))
+
+    @property
+    def steps(self) -> tuple[Plan, ...]:
+        """The plans to carry out one after the other; the last is this one without those before it."""
+        return (*self.before, replace(self, before=()))
+
+    def after(self, earlier: Plan) -> Plan:
+        """This plan, for the model that ``earlier`` makes, as a plan for the model that ``earlier`` was made for."""
+        refitted = earlier.refitted
+        for plan in self.steps:
+            passed = {plan.renamed(name) for name in refitted}
+            refitted = frozenset(name for name in passed if name is not None) | plan.refitted
+        return replace(self, before=(*earlier.steps, *self.before), refitted=refitted)
+
+    def renamed(self, name: str) -> str | None:
+        """What this plan (not those before it) makes of a tensor's or module's name; None for what it takes away."""
+        if any(name == e.block or name.startswith(f"{e.block}.") for e in self.block_edits):
+            return None
+        return renamed(name, [e.block for e in self.block_edits if isinstance(e, RemoveBlock) and e.delete])
+
+    def place(self, block: str) -> str | None:
+        """Where what this plan puts in a block's place stands afterwards; None for a block that it deletes."""
+        return renamed(block, [e.block for e in self.block_edits if isinstance(e, RemoveBlock) and e.delete])
+
     @property
     def new_sizes(self) -> dict[str, int]:
         """Units of every axis after the plan."""
-        return {**self.sizes, **{e.axis: len(e.keep) for e in self.edits}}
+        return {**self.sizes, **{e.axis: len(e.keep) for e in self.resizes}}
 
     def keep(self) -> dict[str, tuple[int, ...]]:
         """Axis -> units that stay, for the axes that lose some."""
-        return {e.axis: e.keep for e in self.edits}
+        return {e.axis: e.keep for e in self.resizes}
 
     def shape_before(self, tensor: str) -> tuple[int, ...]:
         return tuple(layout_size(layout, self.sizes) for layout in self.layouts[tensor])
@@ -90,9 +144,16 @@ class Plan:
         return replace(self, refitted=self.refitted | frozenset(tensors))
 
     def __str__(self) -> str:
-        lines = [f"Plan: {len(self.edits)} axes, {len(self.layouts)} tensors, {len(self.attributes)} attributes"]
-        for edit in self.edits:
+        lines = [str(plan) for plan in self.before]
+        what = f"{len(self.resizes)} axes, {len(self.layouts)} tensors"
+        if self.block_edits:
+            what = f"{len(self.block_edits)} blocks"
+        lines.append(f"Plan: {what}, {len(self.attributes)} attributes")
+        for edit in self.resizes:
             note = f"   up to {', '.join(edit.statistics[:2])}" if edit.statistics else ""
             lines.append(f"  {edit.axis:<48} {edit.size:>6} -> {len(edit.keep):<6}{note}")
+        for block in self.block_edits:
+            how = "removed" if isinstance(block, RemoveBlock) else f"replaced by a {block.kind} map of {block.width}"
+            lines.append(f"  {block.block:<48} {how}")
         lines += [f"  {axis:<48} left as it is: {why}" for axis, why in self.left.items()]
         return "\n".join(lines)

@@ -1,6 +1,7 @@
 """Whole jobs, made of the other rooms."""
 
+from .cut import cut
 from .result import Result, Step
 from .shrink import shrink
 
-__all__ = ["Result", "Step", "shrink"]
+__all__ = ["Result", "Step", "cut", "shrink"]

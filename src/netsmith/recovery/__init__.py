@@ -5,6 +5,7 @@ from .distil import distil
 from .finetune import finetune
 from .recalibrate import recalibrate
 from .refine import refine
+from .rejoin import rejoin
 from .repaired import Repaired
 
-__all__ = ["Repaired", "compensate", "distil", "finetune", "recalibrate", "refine"]
+__all__ = ["Repaired", "compensate", "distil", "finetune", "recalibrate", "refine", "rejoin"]

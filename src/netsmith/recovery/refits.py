@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from ..evidence.patches import CONVOLUTIONS, REFITTABLE
@@ -53,15 +53,18 @@ def find_refits(wiring: Wiring, plan: Plan, *, makers: bool = False) -> tuple[Re
         plan: what is changed.
         makers: also layers that see what they always saw, but make fewer units of it.
     """
+    touched = touched_calls(wiring, plan)
+    return refits_among(wiring, touched | _making(wiring, plan) if makers else touched)
+
+
+def refits_among(wiring: Wiring, calls: Collection[int]) -> tuple[Refit, ...]:
+    """The layers among these calls that can be refitted; as ``find_refits``."""
     used = Counter(o.name for call in wiring.calls for o in call.origins if o.kind == "slot")
     tied = set(wiring.aliases.values())
     users = _users(wiring)
-    touched = touched_calls(wiring, plan)
-    if makers:
-        touched |= _making(wiring, plan)
     refits = []
     for index, call in enumerate(wiring.calls):
-        if call.name not in REFITTABLE or index not in touched:
+        if call.name not in REFITTABLE or index not in calls:
             continue
         if call.name in CONVOLUTIONS and len(call.inputs[0]) != len(call.inputs[1]):
             continue  # one image without a batch dimension
@@ -110,7 +113,7 @@ def _users(wiring: Wiring) -> Mapping[int, list[int]]:
 
 def touched_calls(wiring: Wiring, plan: Plan) -> set[int]:
     """Calls whose result differs from the original's: they read removed units, or something that does."""
-    resized = {edit.axis for edit in plan.edits}
+    resized = {edit.axis for edit in plan.resizes}
     touched: set[int] = set()
     for index, call in enumerate(wiring.calls):
         read = [dims for dims, origin in zip(call.inputs, call.origins, strict=True) if origin.kind != "slot"]
@@ -120,9 +123,18 @@ def touched_calls(wiring: Wiring, plan: Plan) -> set[int]:
     return touched
 
 
+def downstream_calls(wiring: Wiring, calls: Collection[int]) -> set[int]:
+    """These calls, and all that read what they compute."""
+    found = set(calls)
+    for index, call in enumerate(wiring.calls):
+        if any(o.kind == "call" and o.call in found for o in call.origins):
+            found.add(index)
+    return found
+
+
 def _making(wiring: Wiring, plan: Plan) -> set[int]:
     """Calls whose result has fewer units."""
-    resized = {edit.axis for edit in plan.edits}
+    resized = {edit.axis for edit in plan.resizes}
     return {
         index
         for index, call in enumerate(wiring.calls)

@@ -151,8 +151,8 @@ def _chart(steps: Sequence[StepLike], names: list[str]) -> str:
 
 
 def _plan(plan: Plan, reason: str) -> str:
-    changed = sum(len(edit.keep) < edit.size for edit in plan.edits)
-    removed = sum(edit.size - len(edit.keep) for edit in plan.edits)
+    changed = sum(len(edit.keep) < edit.size for edit in plan.resizes)
+    removed = sum(edit.size - len(edit.keep) for edit in plan.resizes)
     refitted = f" Tensors whose values were changed afterwards: {len(plan.refitted):,}." if plan.refitted else ""
     attributes = (
         f"<details><summary>{len(plan.attributes):,} integers of the model that changed with them</summary>"

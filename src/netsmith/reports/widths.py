@@ -30,7 +30,7 @@ def widths_table(plan: Plan) -> str:
 
     Other dimensions are sizes of kernels and the like, not widths. Rows follow the plan's tensors.
     """
-    edits = {edit.axis: edit for edit in plan.edits}
+    edits = {edit.axis: edit for edit in plan.resizes}
     tensors: dict[str, list[str]] = {}
     widths: dict[str, int] = {}
     for tensor, layouts in plan.layouts.items():

@@ -9,6 +9,7 @@ from torch import nn
 
 from ..errors import InputError, PlanError
 from ..plans import Plan
+from ..plans.carrying import carry_out
 from ..wiring.collector import no_collections
 from ..wiring.copying import copied
 from ..wiring.slots import clear_tensor_caches, fingerprint, tensor_slots
@@ -27,12 +28,20 @@ def apply(model: nn.Module, plan: Plan) -> nn.Module:
         A model of the same class whose ordinary forward runs, in the same train or eval mode, on the same devices.
 
     Raises:
-        PlanError: the plan was made for another structure.
+        PlanError: the plan was made for another structure, or one of its steps for another than the step before makes.
         ModelError: the model cannot be copied.
 
     Example:
         >>> small = netsmith.apply(model, plan)  # doctest: +SKIP
     """
+    check_fits(model, plan)
+    for step in plan.steps:
+        model = _applied(model, step)
+    return model
+
+
+def _applied(model: nn.Module, plan: Plan) -> nn.Module:
+    """The model after one step of a plan."""
     check_fits(model, plan)
     memo: dict[int, Any] = {}
     with torch.no_grad():
@@ -42,8 +51,11 @@ def apply(model: nn.Module, plan: Plan) -> nn.Module:
             elif not slot.tensor.is_leaf:  # computed by a hook of weight_norm: deepcopy refuses it
                 memo[id(slot.tensor)] = slot.tensor.detach().clone()
     edited = copied(model, memo)
-    write_attributes(edited, plan)
-    describe_again(model, edited)
+    if plan.block_edits:
+        carry_out(edited, plan)
+    else:
+        write_attributes(edited, plan)
+        describe_again(model, edited)
     clear_tensor_caches(edited)
     return edited
 
@@ -54,6 +66,7 @@ def check_fits(model: nn.Module, plan: Plan) -> None:
         raise InputError(f"model is a {type(model).__name__}; give a torch.nn.Module")
     if not isinstance(plan, Plan):
         raise InputError(f"plan is a {type(plan).__name__}; give what a planner such as plan_removal returns")
+    plan = plan.steps[0]
     if fingerprint(model) == plan.fingerprint:
         return
     slots = {slot.name: tuple(slot.tensor.shape) for slot in tensor_slots(model)}
@@ -63,6 +76,8 @@ def check_fits(model: nn.Module, plan: Plan) -> None:
         for name in plan.layouts
         if name in slots and slots[name] != plan.shape_before(name)
     ]
+    modules = {path for path, _ in model.named_modules()}
+    faults += [f"there is no module {edit.block}" for edit in plan.block_edits if edit.block not in modules]
     if not faults:
         faults = ["tensors that the plan does not change differ in name or shape"]
     raise PlanError(

@@ -33,13 +33,15 @@ from .slots import clear_tensor_caches, int_slots, map_ints, tensor_slots
 
 @dataclass
 class ModuleCall:
-    """Dimensions that entered and left one call of a module (first tensor of each)."""
+    """Dimensions and origins of the tensors that entered and left one call of a module."""
 
     path: str
     first_call: int
     last_call: int
     inputs: list[Dims]
     outputs: list[Dims]
+    entered: list[Origin]
+    left: list[Origin]
 
 
 @dataclass
@@ -249,18 +251,19 @@ def _tag_ints(twin: nn.Module, result: Capture, resize: Resize | None) -> None:
 
 def _follow_modules(twin: nn.Module, path: list[str], result: Capture) -> None:
     """Hooks on the twin that keep the path of the running module and note what enters and leaves each."""
-    starts: list[int] = []
+    starts: list[tuple[int, list[Origin]]] = []
 
     def enter(name: str, module: nn.Module, args: tuple, kwargs: dict) -> None:
         path.append(name)
-        starts.append(len(result.recorder.calls))
+        origins = [result.recorder.origin(t) for t in tensors_in((args, kwargs))]  # before anything is overwritten
+        starts.append((len(result.recorder.calls), origins))
 
     def leave(name: str, module: nn.Module, args: tuple, kwargs: dict, out: Any) -> None:
         path.pop()
-        dims = result.recorder.dims
-        first, last = starts.pop(), len(result.recorder.calls) - 1
-        entered, left = [dims(t) for t in tensors_in((args, kwargs))], [dims(t) for t in tensors_in(out)]
-        result.module_calls.append(ModuleCall(name, first, last, entered, left))
+        dims, given = result.recorder.dims, tensors_in(out)
+        (first, entered), last = starts.pop(), len(result.recorder.calls) - 1
+        inputs, left = [dims(t) for t in tensors_in((args, kwargs))], [result.recorder.origin(t) for t in given]
+        result.module_calls.append(ModuleCall(name, first, last, inputs, [dims(t) for t in given], entered, left))
 
     for name, module in twin.named_modules():
         if isinstance(module, torch.jit.ScriptModule):

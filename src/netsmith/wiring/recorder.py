@@ -185,6 +185,10 @@ class Recorder(TorchFunctionMode):
         """Dimensions of a tensor; one that was never seen is a constant."""
         return self._entry(tensor)[1]
 
+    def origin(self, tensor: torch.Tensor) -> Origin:
+        """Where its value comes from."""
+        return self._entry(tensor)[2]
+
     def _entry(self, tensor: torch.Tensor) -> tuple[torch.Tensor, Dims, Origin]:
         entry = self._table.get(id(tensor))
         if entry is None:

@@ -79,6 +79,10 @@ class Block:
         kind: the module's class, for people.
         first_call, last_call: range of calls it spans, inclusive.
         params: parameter elements inside.
+        entry: where its first input comes from.
+        result: the call of its own that makes its first output.
+        residual: its input reaches its output by a way on which there is no matrix, no kernel and no gate (a shortcut).
+        kept: None, or why it cannot be taken out: something else that it computes is read behind it.
     """
 
     name: str
@@ -86,6 +90,10 @@ class Block:
     first_call: int
     last_call: int
     params: int
+    entry: Origin
+    result: Origin
+    residual: bool
+    kept: str | None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,45 @@
+"""The original with some of its blocks bypassed: what a model without them must equal.
+
+Nothing of surgery is used: the blocks stay, run, and what they return first is thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+
+import torch
+from torch import nn
+
+from ..evidence.bypassing import bypassed
+from ..plans import Plan, ReplaceBlock
+
+
+def with_blocks_bypassed(
+    model: nn.Module, plan: Plan, tensor: Callable[[str], torch.Tensor]
+) -> AbstractContextManager[None]:
+    """While it is open, the plan's blocks return their first input, or the stated map of it, as their first output.
+
+    Args:
+        model: the original.
+        plan: with edits of blocks.
+        tensor: name in the edited model -> value, for the weights and biases of the maps.
+    """
+    return bypassed(
+        model,
+        {
+            e.block: partial(_mapped, e.kind, plan.place(e.block), tensor) if isinstance(e, ReplaceBlock) else None
+            for e in plan.block_edits
+        },
+    )
+
+
+def _mapped(kind: str, place: str | None, tensor: Callable[[str], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    weight, bias = tensor(f"{place}.weight"), tensor(f"{place}.bias")
+    if kind == "linear":
+        return torch.einsum("...i,oi->...o", x, weight) + bias
+    constant = bias.reshape(1, -1, 1, 1)
+    if kind == "channels":
+        return x * weight.reshape(1, -1, 1, 1) + constant
+    return torch.einsum("nihw,oi->nohw", x, weight.flatten(1)) + constant

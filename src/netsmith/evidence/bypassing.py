@@ -1,0 +1,56 @@
+"""Forwards in which some modules return a function of their first input instead of what they compute."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..wiring.inputs import map_tensors
+from ..wiring.recorder import tensors_in
+
+Function = Callable[[torch.Tensor], torch.Tensor]
+
+
+@contextlib.contextmanager
+def bypassed(model: nn.Module, functions: Mapping[str, Function | None]) -> Iterator[None]:
+    """While it is open, modules return a function of their first input as their first output.
+
+    They run all the same, on copies of their inputs, so that what else they return has its usual form; nothing that
+    they compute or overwrite is seen by others.
+
+    Args:
+        model: hooks are put on it meanwhile.
+        functions: module path -> function; None for the input as it is.
+    """
+    handles = []
+    try:
+        for path, function in functions.items():
+            entered: list[torch.Tensor] = []
+            module = model.get_submodule(path)
+            handles.append(module.register_forward_pre_hook(partial(_enter, entered), with_kwargs=True))
+            handles.append(module.register_forward_hook(partial(_leave, entered, function), with_kwargs=True))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _enter(entered: list[torch.Tensor], module: nn.Module, args: tuple, kwargs: dict) -> Any:
+    entered.append(tensors_in((args, kwargs))[0])
+    with torch._C.DisableTorchFunction():  # forwards that count calls do not count this one
+        return map_tensors((args, kwargs), torch.clone)
+
+
+def _leave(
+    entered: list[torch.Tensor], function: Function | None, module: nn.Module, args: tuple, kwargs: dict, out: Any
+) -> Any:
+    x = entered.pop()
+    first = tensors_in(out)[0]
+    with torch._C.DisableTorchFunction():
+        made = x if function is None else function(x)
+        return map_tensors(out, lambda tensor: made if tensor is first else tensor)

@@ -1,0 +1,101 @@
+"""``cut``: read, choose blocks, take them out, rejoin, verify, measure, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from ..checks import verify
+from ..costs import latencies, measure
+from ..errors import InputError
+from ..evidence.masks import Mask
+from ..plans import Budget
+from ..recovery import recalibrate, rejoin
+from ..searches import plan_cut
+from ..searches.cutting import Influence
+from ..surgery import apply
+from ..wiring import trace
+from .result import Result, Step
+from .shrink import Evaluate, Progress, _scores
+
+
+def cut(
+    model: nn.Module,
+    example_inputs: Any,
+    *,
+    data: Iterable[Any],
+    blocks: int | None = None,
+    budget: Budget | None = None,
+    threshold: float | None = None,
+    influence: Influence = "divergence",
+    maps: bool = True,
+    evaluate: Evaluate | None = None,
+    mask: Mask | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Result:
+    """Cut the blocks that matter least, and let what remains take over what they did.
+
+    Args:
+        model: a trained model; not changed.
+        example_inputs: one call's inputs.
+        data: unlabelled calibration batches, each ``x`` or ``(x, y)``.
+        blocks, budget, threshold: how much to cut; one of them, as in ``plan_cut``.
+        influence, maps: as in ``plan_cut``.
+        evaluate: called with the model after each step; returns a score or scores by name, higher is better.
+        mask: as in ``rejoin``.
+        seed: of everything drawn at random.
+        progress: called with (what is being done, steps done, steps in all).
+
+    Returns:
+        The smaller model, its plan, the verdict of ``verify``, and cost and scores of each step: "original", "cut",
+        "rejoin".
+
+    Raises:
+        InputError, BudgetError, EvidenceError: as ``plan_cut`` and ``rejoin``.
+        CaptureError, ModelError: the model cannot be read.
+
+    Example:
+        >>> result = cut(model, x, blocks=2, data=batches)  # doctest: +SKIP
+    """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model is a {type(model).__name__}; give a torch.nn.Module")
+    if isinstance(data, Iterator):
+        raise InputError("data is an iterator that can be gone through once; give a list of batches or a DataLoader")
+    tell = progress or (lambda what, done, total: None)
+    tell("trace", 0, 1)
+    wiring = trace(model, example_inputs)
+    tell("plan", 0, 1)
+    plan = plan_cut(
+        wiring,
+        blocks=blocks,
+        budget=budget,
+        threshold=threshold,
+        data=data,
+        influence=influence,
+        maps=maps,
+        progress=_telling(tell, "plan"),
+    )
+    models = {"original": model, "cut": apply(model, plan).eval()}
+    if plan.block_edits:
+        repaired = rejoin(wiring, plan, data, mask=mask, seed=seed, progress=_telling(tell, "rejoin"))
+        tell("recalibrate", 0, 1)
+        repaired = recalibrate(model, repaired.model, repaired.plan, data)
+        plan, models["rejoin"] = repaired.plan, repaired.model
+    tell("verify", 0, 1)
+    final = list(models.values())[-1]
+    verdict = verify(model, final, plan, example_inputs)
+    tell("measure", 0, 1)
+    times = latencies(list(models.values()), example_inputs)
+    steps = tuple(
+        Step(name, replace(measure(each, example_inputs), latency_ms=time), _scores(evaluate, each))
+        for (name, each), time in zip(models.items(), times, strict=True)
+    )
+    return Result(final, plan, verdict, steps)
+
+
+def _telling(tell: Callable[[str, int, int], None], what: str) -> Callable[[int, int, str], None]:
+    return lambda done, total, _: tell(what, done, total)

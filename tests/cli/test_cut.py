@@ -1,0 +1,90 @@
+"""``netsmith cut`` as a user types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from netsmith.cli import app
+
+FILE = """
+import torch
+from torch import nn
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(6, 6, 3, padding=1)
+
+    def forward(self, x):
+        return x + self.conv(x.relu())
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem, self.blocks = nn.Conv2d(1, 6, 1), nn.Sequential(*(Block() for _ in range(4)))
+        self.fc = nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.fc(self.blocks(self.stem(x)).mean((2, 3)))
+
+
+def model():
+    torch.manual_seed(0)
+    return Net(), (2, 1, 6, 6)
+
+
+def batches():
+    g = torch.Generator().manual_seed(0)
+    return [(torch.randn(16, 1, 6, 6, generator=g), torch.randint(0, 3, (16,), generator=g)) for _ in range(4)]
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "blocky.py").write_text(FILE)
+    return "blocky.py"
+
+
+def test_cut_and_verify(file: str) -> None:
+    args = ["cut", f"{file}:model", "--data", f"{file}:batches", "--eval", f"{file}:batches", "--blocks", "2"]
+    done = CliRunner().invoke(app, [*args, "--out", "short", "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert len(told["blocks"]) == 2 and told["verdict"]["ok"] and told["left"] == {}
+    assert [step["name"] for step in told["steps"]] == ["original", "cut", "rejoin"]
+    assert told["steps"][-1]["macs"] < told["steps"][0]["macs"] and "accuracy" in told["steps"][-1]
+    done = CliRunner().invoke(app, ["verify", "short", "--model", f"{file}:model"])
+    assert done.exit_code == 0, done.output
+
+
+def test_it_prints_what_is_gone(file: str) -> None:
+    args = ["cut", f"{file}:model", "--data", f"{file}:batches", "--budget", "macs=80%", "--no-maps", "--out", "short"]
+    done = CliRunner().invoke(app, args)
+    assert done.exit_code == 0, done.output
+    assert "removed" in done.stdout and "netsmith verify short" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "give one of --blocks N, --budget NAME=VALUE and --threshold NUMBER"),
+        (["--blocks", "1", "--threshold", "0.1"], "give one of --blocks N"),
+        (["--blocks", "9"], "blocks=9, but only 4 blocks can be cut"),
+        (["--threshold", "-1"], "threshold=-1.0 must be a number > 0"),
+        (["--budget", "macs=0.001%"], "the budget cannot be met by cutting"),
+        (["--blocks", "1", "--influence", "taylor"], "influence='taylor'; give"),
+    ],
+)
+def test_bad_input_is_one_message(file: str, options: list[str], message: str) -> None:
+    args = ["cut", f"{file}:model", "--data", f"{file}:batches", "--out", "short", "--no-maps", *options]
+    done = CliRunner().invoke(app, args)
+    assert done.exit_code == 2
+    assert message in done.stderr and "Traceback" not in done.stderr
+    assert not Path("short").exists()
