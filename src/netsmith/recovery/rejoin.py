@@ -10,41 +10,25 @@ Source: block-wise reconstruction as in Li et al., ICLR 2021, arXiv:2102.05426 (
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
 from typing import Any
-
-import torch
 
 from ..data.running import eval_mode
 from ..errors import EvidenceError, PlanError
-from ..evidence import Checkpoint, advance, calibration_batches, device_of, first_output, mean_divergence
-from ..evidence.masks import Mask, counted_part, mask_of
-from ..evidence.taping import tape
+from ..evidence import calibration_batches, device_of
+from ..evidence.masks import Mask
 from ..plans import Plan
 from ..plans.depth import blocks_gone
 from ..surgery import apply
-from ..wiring import Wiring, call_model, tensor_slots, trace
+from ..wiring import Wiring, trace
 from ..wiring.trace import as_run
 from ..wiring.without import Gone, matched_calls
-from .curvature import FittedLayer
-from .gauss_newton import Fit
-from .refine import _MOST_INPUTS, _enough, _shapes
 from .refits import downstream_calls, refits_among
 from .repaired import Repaired
-from .segments import Segment, _elements, _narrow_points
-
-Progress = Callable[[int, int, str], None]
+from .segments import Segment, elements, narrow_points
+from .stretches import Progress, Stretch, fit_stretches, held_out_divergence
 
 _NOISE = 1e-7  # of a divergence, in float32
-
-
-@dataclass(frozen=True)
-class _Stretch:
-    """Layers of the edited model, and the call of the original whose result they should give."""
-
-    segment: Segment
-    wanted: int
 
 
 def rejoin(
@@ -90,51 +74,27 @@ def rejoin(
     original = as_run(wiring, batches[0])
     edited = as_run(trace(model, wiring.example_inputs), batches[0])
     stretches = _stretches(original, edited, plan)
-    counted = [mask_of(mask, inputs) for inputs in batches]
-    held_out = len(batches) - 1 if len(batches) > 3 else -1  # the last batch judges
-    generator = torch.Generator().manual_seed(seed)
-    slots = {slot.name: slot.tensor for slot in tensor_slots(model)}
-    errors: dict[str, tuple[float, float]] = {}
-    refitted: set[str] = set()
     with eval_mode(wiring.model):
-        originals = [Checkpoint(0, inputs) for inputs in batches]
-        repaired = list(originals)
-        for done, stretch in enumerate(stretches):
-            segment, first = stretch.segment, stretch.segment.refits[0].call
-            originals = [advance(original, c, max(stretch.wanted + 1, c.call)) for c in originals]
-            whole = [c.answers[stretch.wanted].detach() for c in originals]
-            targets = [counted_part(t, m) for t, m in zip(whole, counted, strict=True)]
-            starts = [advance(edited, c, max(first, c.call), model) for c in repaired]
-            shapes = _shapes(tape(edited, model, starts[0], segment.end), segment)
-            layers = [
-                FittedLayer(r, slots, shapes[r.call].groups)
-                for r in segment.refits
-                if slots[r.weight].dtype in (torch.float32, torch.float64) and shapes[r.call].inputs <= _MOST_INPUTS
-            ]
-            if layers:
-                chosen = [i for i in range(_enough(shapes, batches)) if i != held_out]
-                tapes = {
-                    i: replace(tape(edited, model, starts[i], segment.end), counted=counted[i])
-                    for i in {*chosen, held_out}
-                    if i >= 0
-                }
-                fit = Fit(layers, [(tapes[i], targets[i]) for i in chosen], generator)
-                judge = (tapes[held_out], targets[held_out]) if held_out >= 0 else None
-                errors[segment.refits[0].weight] = fit.run(judge, steps, strength)
-                refitted |= fit.restate(slots)
-            repaired = [advance(edited, c, segment.end + 1, model) for c in starts]
-            if progress:
-                progress(done + 1, len(stretches), segment.refits[0].weight)
-        if held_out >= 0:
-            with torch.no_grad():
-                references = [first_output(call_model(wiring.model, batches[held_out]))]
-            before, after = (mean_divergence(each, batches[held_out:], references) for each in (plain, model))
-            if not after < before - _NOISE:
-                return Repaired(plain, plan, {})
+        errors, refitted = fit_stretches(
+            original,
+            edited,
+            model,
+            stretches,
+            batches,
+            lambda _, result: result.detach(),
+            steps=steps,
+            strength=strength,
+            mask=mask,
+            seed=seed,
+            progress=progress,
+        )
+        judged = held_out_divergence(wiring.model, [plain, model], batches)
+    if judged and not judged[1] < judged[0] - _NOISE:
+        return Repaired(plain, plan, {})
     return Repaired(model, plan.with_refitted(refitted), errors)
 
 
-def _stretches(original: Wiring, edited: Wiring, plan: Plan) -> list[_Stretch]:
+def _stretches(original: Wiring, edited: Wiring, plan: Plan) -> list[Stretch]:
     """From the stretch before the first cut on, in order."""
     gone = blocks_gone(original, plan.block_edits)
     numbers = matched_calls(original, edited.model, gone, plan.renamed)
@@ -142,7 +102,7 @@ def _stretches(original: Wiring, edited: Wiring, plan: Plan) -> list[_Stretch]:
         raise EvidenceError("forward takes another path with this data than with the example inputs")
     back = {new: old for old, new in numbers.items()}
     every = refits_among(edited, range(len(edited.calls)))
-    points = [p for p in _narrow_points(edited, downstream_calls(edited, {r.call for r in every})) if p in back]
+    points = [p for p in narrow_points(edited, downstream_calls(edited, {r.call for r in every})) if p in back]
     start = min(_start(g, numbers, points) for g in gone)
     stretches, pending = [], []
     refits = [r for r in every if r.call > start]
@@ -151,8 +111,8 @@ def _stretches(original: Wiring, edited: Wiring, plan: Plan) -> list[_Stretch]:
         following = refits[i + 1].call if i + 1 < len(refits) else len(edited.calls)
         between = [p for p in points if refit.call <= p < following]
         if between:  # the shortest stretches: over a longer one the layers do not find what the block gave
-            end = max(between, key=lambda p: (_elements(edited, p), p))
-            stretches.append(_Stretch(Segment(end, tuple(pending)), _wanted(gone, back[end])))
+            end = max(between, key=lambda p: (elements(edited, p), p))
+            stretches.append(Stretch(Segment(end, tuple(pending)), _wanted(gone, back[end])))
             pending = []
     return stretches
 

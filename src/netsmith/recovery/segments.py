@@ -36,7 +36,7 @@ def find_segments(wiring: Wiring, plan: Plan, fewest: int = 4) -> tuple[Segment,
     if not refits:
         return ()
     changed = touched_calls(wiring, plan) | {r.call for r in refits}
-    cuts = _narrow_points(wiring, changed)
+    cuts = narrow_points(wiring, changed)
     segments: list[Segment] = []
     pending: list[Refit] = []
     for i, refit in enumerate(refits):
@@ -45,7 +45,7 @@ def find_segments(wiring: Wiring, plan: Plan, fewest: int = 4) -> tuple[Segment,
         between = [cut for cut in cuts if refit.call <= cut < before]
         if between and (len(pending) >= fewest or i + 1 == len(refits)):
             # The last of the largest: behind an activation, but before positions are averaged away.
-            end = max(between, key=lambda cut: (_elements(wiring, cut), cut))
+            end = max(between, key=lambda cut: (elements(wiring, cut), cut))
             if len(pending) == 1 and segments:
                 pending = [*segments.pop().refits, *pending]
             segments.append(Segment(end, tuple(pending)))
@@ -53,12 +53,12 @@ def find_segments(wiring: Wiring, plan: Plan, fewest: int = 4) -> tuple[Segment,
     return tuple(segments)
 
 
-def _elements(wiring: Wiring, call: int) -> int:
+def elements(wiring: Wiring, call: int) -> int:
     """Of what a call returns on the example inputs."""
     return math.prod(layout_size(layout, wiring.sizes) for layout in wiring.calls[call].outputs[0])
 
 
-def _narrow_points(wiring: Wiring, changed: set[int]) -> Sequence[int]:
+def narrow_points(wiring: Wiring, changed: set[int]) -> Sequence[int]:
     """Calls that return one tensor, behind which no other changed result is read any more."""
     calls = wiring.calls
     last: dict[int, int] = {}
