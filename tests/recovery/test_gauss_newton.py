@@ -8,6 +8,7 @@ from torch import nn
 
 import netsmith
 from netsmith.evidence import Checkpoint
+from netsmith.evidence.gradients import differentiable
 from netsmith.evidence.taping import tape
 from netsmith.recovery.curvature import FittedLayer
 from netsmith.recovery.gauss_newton import Fit
@@ -59,7 +60,7 @@ def test_no_step_is_no_change() -> None:
 def test_directions_are_those_of_the_gradient_scaled_by_the_curvature() -> None:
     """Of a single layer with its own outputs as result: Newton's step, but for the damping."""
     layer, fit, x, t = linear_fit(bias=True)
-    with fit._differentiable():
+    with differentiable(fit._tensors()):
         fit._see()
         fit._feel()
         for each in fit.layers:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +15,7 @@ from .options import Debug, Input, Json, Model, Seed, Weights, parse_budget, par
 from .output import emit_json, note, out
 from .progress import stages
 from .saved import SOURCE, refuse_occupied, source_text
-from .shrink import BUDGET_HELP, EVAL_HELP, MEAN_HELP, STD_HELP, _option, _scores_on
+from .shrink import BUDGET_HELP, EVAL_HELP, MEAN_HELP, STD_HELP, evaluation, option
 from .verify import verdict_json, verdict_table
 
 if TYPE_CHECKING:
@@ -40,13 +39,13 @@ MAPS_HELP = "Where it helps, put an affine map in a cut block's place."
 
 def cut(
     model: Model,
-    data: Annotated[str, _option(DATA_HELP, "DATA")],
+    data: Annotated[str, option(DATA_HELP, "DATA")],
     out_dir: Annotated[
         Path, typer.Option("--out", help="New folder for the result.", metavar="DIR", show_default=False)
     ],
-    blocks: Annotated[int | None, _option(BLOCKS_HELP, "N", min=1)] = None,
-    budget: Annotated[list[str] | None, _option(BUDGET_HELP, "NAME=VALUE")] = None,
-    threshold: Annotated[float | None, _option(THRESHOLD_HELP, "NUMBER")] = None,
+    blocks: Annotated[int | None, option(BLOCKS_HELP, "N", min=1)] = None,
+    budget: Annotated[list[str] | None, option(BUDGET_HELP, "NAME=VALUE")] = None,
+    threshold: Annotated[float | None, option(THRESHOLD_HELP, "NUMBER")] = None,
     influence: Annotated[str, typer.Option(help=INFLUENCE_HELP, metavar="KIND")] = "divergence",
     maps: Annotated[bool, typer.Option("--maps/--no-maps", help=MAPS_HELP)] = True,
     evaluate_on: Annotated[
@@ -54,8 +53,8 @@ def cut(
     ] = None,
     weights: Weights = None,
     input: Input = None,
-    mean: Annotated[str | None, _option(MEAN_HELP, "NUMBERS")] = None,
-    std: Annotated[str | None, _option(STD_HELP, "NUMBERS")] = None,
+    mean: Annotated[str | None, option(MEAN_HELP, "NUMBERS")] = None,
+    std: Annotated[str | None, option(STD_HELP, "NUMBERS")] = None,
     seed: Seed = 0,
     json: Json = False,
     debug: Debug = False,
@@ -77,9 +76,7 @@ def cut(
     measured = evaluate_on or validation_of(data)
     options: dict[str, Any] = {}
     if measured is not None:
-        labelled = open_batches(measured, opened.example_inputs, mean=mean, std=std)
-        options["evaluate"] = _scores_on(labelled)
-        _scores_on(islice(labelled, 1))(opened.model)  # what cannot be measured on is refused before the work
+        options["evaluate"] = evaluation(opened, measured, mean, std)
     options |= {"blocks": blocks, "budget": limits, "threshold": threshold, "influence": influence, "maps": maps}
     with stages(STAGES) as tell:
         result = cut_model(opened.model, opened.example_inputs, data=batches, seed=seed, progress=tell, **options)

@@ -11,7 +11,7 @@ import typer
 
 from .datasets import open_batches, validation_of
 from .group import FAILED
-from .models import ModelSource, open_model, state_digest
+from .models import ModelSource, OpenModel, open_model, state_digest
 from .options import Debug, Input, Json, Model, Seed, Weights, parse_budget, parse_shape
 from .output import emit_json, note, out
 from .progress import stages
@@ -34,7 +34,7 @@ STAGES = {
 }
 
 
-def _option(help: str, metavar: str, **more: Any) -> Any:
+def option(help: str, metavar: str, **more: Any) -> Any:
     return typer.Option(help=help, metavar=metavar, show_default=False, **more)
 
 
@@ -54,22 +54,22 @@ STD_HELP = "Of each channel, as for --mean."
 
 def shrink(
     model: Model,
-    budget: Annotated[list[str], _option(BUDGET_HELP, "NAME=VALUE")],
+    budget: Annotated[list[str], option(BUDGET_HELP, "NAME=VALUE")],
     out_dir: Annotated[
         Path, typer.Option("--out", help="New folder for the result.", metavar="DIR", show_default=False)
     ],
-    data: Annotated[str | None, _option(DATA_HELP, "DATA")] = None,
+    data: Annotated[str | None, option(DATA_HELP, "DATA")] = None,
     evaluate_on: Annotated[
         str | None, typer.Option("--eval", help=EVAL_HELP, metavar="DATA", show_default=False)
     ] = None,
-    heal: Annotated[int | None, _option(HEAL_HELP, "EPOCHS", min=1)] = None,
-    score: Annotated[str | None, _option(SCORE_HELP, "SCORE")] = None,
-    ignore: Annotated[list[str] | None, _option(IGNORE_HELP, "PATTERN")] = None,
-    round_to: Annotated[int | None, _option(ROUND_HELP, "N", min=1)] = None,
+    heal: Annotated[int | None, option(HEAL_HELP, "EPOCHS", min=1)] = None,
+    score: Annotated[str | None, option(SCORE_HELP, "SCORE")] = None,
+    ignore: Annotated[list[str] | None, option(IGNORE_HELP, "PATTERN")] = None,
+    round_to: Annotated[int | None, option(ROUND_HELP, "N", min=1)] = None,
     weights: Weights = None,
     input: Input = None,
-    mean: Annotated[str | None, _option(MEAN_HELP, "NUMBERS")] = None,
-    std: Annotated[str | None, _option(STD_HELP, "NUMBERS")] = None,
+    mean: Annotated[str | None, option(MEAN_HELP, "NUMBERS")] = None,
+    std: Annotated[str | None, option(STD_HELP, "NUMBERS")] = None,
     seed: Seed = 0,
     json: Json = False,
     debug: Debug = False,
@@ -92,9 +92,7 @@ def shrink(
         options["data"] = open_batches(data, opened.example_inputs, mean=mean, std=std, shuffle=True, seed=seed)
     measured = evaluate_on or validation_of(data or "")
     if measured is not None:
-        labelled = open_batches(measured, opened.example_inputs, mean=mean, std=std)
-        options["evaluate"] = _scores_on(labelled)
-        _scores_on(islice(labelled, 1))(opened.model)  # what cannot be measured on is refused before the work
+        options["evaluate"] = evaluation(opened, measured, mean, std)
     with stages(STAGES) as tell:
         result = shrink_model(
             opened.model, opened.example_inputs, budget=limits, heal=heal, seed=seed, progress=tell, **options
@@ -129,6 +127,13 @@ def find_score(text: str, data: str | None) -> Any:
     if data is None and (wanted := from_data(score)):
         raise EvidenceError(f"--score {text} is computed from data ({' and '.join(wanted)}); give --data")
     return score
+
+
+def evaluation(opened: OpenModel, measured: str, mean: str | None, std: str | None) -> Any:
+    """Scores a model on labelled data; what cannot be measured on is refused at once, before the work."""
+    labelled = open_batches(measured, opened.example_inputs, mean=mean, std=std)
+    _scores_on(islice(labelled, 1))(opened.model)
+    return _scores_on(labelled)
 
 
 def _scores_on(batches: Any) -> Any:

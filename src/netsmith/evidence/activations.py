@@ -236,17 +236,13 @@ class _Gathering:
 
 def _normalizations(wiring: Wiring) -> dict[int, torch.Tensor]:
     """Call -> gain/σ of the batch normalization that alone reads its result."""
-    users: dict[int, list[int]] = {}
-    for index, call in enumerate(wiring.calls):
-        for origin in call.origins:
-            if origin.kind == "call":
-                users.setdefault(origin.call, []).append(index)
-    given = {origin.call for origin in wiring.output_origins}
     found = {}
-    for index, readers in users.items():
+    for index, readers in wiring.readers.items():
+        if len(readers) != 1 or readers[0] < 0:
+            continue
         call = wiring.calls[readers[0]]
         names = [origin.name for origin in call.origins[1:] if origin.kind == "slot"]
-        if len(readers) == 1 and index not in given and call.name == "batch_norm" and len(names) == 4:
+        if call.name == "batch_norm" and len(names) == 4:
             gain, _, _, variance = (wiring.tensors[name].detach().float() for name in names)
             found[index] = gain / (variance + float(call.note)).sqrt()
     return found

@@ -170,13 +170,19 @@ def _gradients(
 @contextmanager
 def _undisturbed(tensors: Sequence[torch.Tensor]) -> Iterator[None]:
     """What needs a gradient, and what the caller's program draws at random, is afterwards as it was."""
-    before = [tensor.requires_grad for tensor in tensors]
     devices = sorted({t.get_device() for t in tensors if t.is_cuda})
-    with torch.random.fork_rng(devices=devices):
-        try:
-            for tensor in tensors:
-                tensor.requires_grad_(True)
-            yield
-        finally:
-            for tensor, needed in zip(tensors, before, strict=True):
-                tensor.requires_grad_(needed)
+    with torch.random.fork_rng(devices=devices), differentiable(tensors):
+        yield
+
+
+@contextmanager
+def differentiable(tensors: Sequence[torch.Tensor]) -> Iterator[None]:
+    """While it is open, these tensors need a gradient; afterwards those that did before."""
+    before = [tensor.requires_grad for tensor in tensors]
+    try:
+        for tensor in tensors:
+            tensor.requires_grad_(True)
+        yield
+    finally:
+        for tensor, needed in zip(tensors, before, strict=True):
+            tensor.requires_grad_(needed)

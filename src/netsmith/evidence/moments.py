@@ -43,6 +43,10 @@ class Moments:
         """Moments about zero."""
         return self.xx / self.rows, self.xt / self.rows
 
+    def intercepts(self, weight: torch.Tensor) -> torch.Tensor:
+        """(groups, m): the constant with which x @ weight has the mean of t. weight (groups, d, m)."""
+        return (self.t - (weight * self.x.unsqueeze(2)).sum(1)) / self.rows
+
     def errors(self, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         """Mean squared error (groups, m) of x @ weight + bias. weight (groups, d, m), bias (groups, m)."""
         n = self.rows

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from torch import nn
 
 from ..checks import verify
-from ..costs import latencies, measure
 from ..errors import InputError
 from ..evidence.masks import Mask
 from ..plans import Budget
@@ -18,8 +16,8 @@ from ..searches import plan_cut
 from ..searches.cutting import Influence
 from ..surgery import apply
 from ..wiring import trace
-from .result import Result, Step
-from .shrink import Evaluate, Progress, _scores
+from .result import Result
+from .steps import Evaluate, Progress, measured_steps, telling
 
 
 def cut(
@@ -77,11 +75,11 @@ def cut(
         data=data,
         influence=influence,
         maps=maps,
-        progress=_telling(tell, "plan"),
+        progress=telling(tell, "plan"),
     )
     models = {"original": model, "cut": apply(model, plan).eval()}
     if plan.block_edits:
-        repaired = rejoin(wiring, plan, data, mask=mask, seed=seed, progress=_telling(tell, "rejoin"))
+        repaired = rejoin(wiring, plan, data, mask=mask, seed=seed, progress=telling(tell, "rejoin"))
         tell("recalibrate", 0, 1)
         repaired = recalibrate(model, repaired.model, repaired.plan, data)
         plan, models["rejoin"] = repaired.plan, repaired.model
@@ -89,13 +87,5 @@ def cut(
     final = list(models.values())[-1]
     verdict = verify(model, final, plan, example_inputs)
     tell("measure", 0, 1)
-    times = latencies(list(models.values()), example_inputs)
-    steps = tuple(
-        Step(name, replace(measure(each, example_inputs), latency_ms=time), _scores(evaluate, each))
-        for (name, each), time in zip(models.items(), times, strict=True)
-    )
+    steps = measured_steps(models, example_inputs, evaluate)
     return Result(final, plan, verdict, steps)
-
-
-def _telling(tell: Callable[[str, int, int], None], what: str) -> Callable[[int, int, str], None]:
-    return lambda done, total, _: tell(what, done, total)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from ..checks import verify
-from ..costs import latencies, measure
-from ..data.running import eval_mode
 from ..errors import EvidenceError, InputError, ModelError
 from ..evidence.masks import Mask
 from ..plans import Budget, Plan, plan_removal
@@ -22,11 +19,10 @@ from ..scores.named import score_named
 from ..searches import plan_allocation
 from ..surgery import apply
 from ..wiring import Wiring, tensor_slots, trace
-from .result import Result, Step
+from .result import Result
+from .steps import Evaluate, Progress, measured_steps, telling
 
-Evaluate = Callable[[nn.Module], float | Mapping[str, float]]
 Heal = int | Callable[[nn.Module, nn.Module], nn.Module]
-Progress = Callable[[str, int, int], None]
 
 
 def shrink(
@@ -93,7 +89,7 @@ def shrink(
             ignore=ignore,
             mask=mask,
             seed=seed,
-            progress=lambda done, total, _: tell("plan", done, total),
+            progress=telling(tell, "plan"),
         )
     models = {"original": model, "prune": apply(model, plan).eval()}
     if data is not None:
@@ -111,22 +107,15 @@ def shrink(
     if broken and heal is not None:
         raise InputError(f"the model that heal returned does not run with the example inputs: {broken[0]}")
     tell("measure", 0, 1)
-    times = latencies(list(models.values()), example_inputs)
-    steps = tuple(
-        Step(name, replace(measure(each, example_inputs), latency_ms=time), _scores(evaluate, each))
-        for (name, each), time in zip(models.items(), times, strict=True)
-    )
+    steps = measured_steps(models, example_inputs, evaluate)
     return Result(final, plan, verdict, steps)
 
 
 def _repaired(
     wiring: Wiring, plan: Plan, data: Iterable[Any], mask: Mask | None, seed: int, tell: Progress
 ) -> Repaired:
-    def telling(what: str) -> Callable[[int, int, str], None]:
-        return lambda done, total, _: tell(what, done, total)
-
-    repaired = compensate(wiring, plan, data, mask=mask, seed=seed, progress=telling("repair"))
-    repaired = refine(wiring, repaired, data, mask=mask, seed=seed, progress=telling("refine"))
+    repaired = compensate(wiring, plan, data, mask=mask, seed=seed, progress=telling(tell, "repair"))
+    repaired = refine(wiring, repaired, data, mask=mask, seed=seed, progress=telling(tell, "refine"))
     tell("recalibrate", 0, 1)
     return recalibrate(wiring.model, repaired.model, repaired.plan, data)
 
@@ -190,17 +179,3 @@ def _healed(
     if not isinstance(trained, nn.Module):
         raise InputError(f"heal returned a {type(trained).__name__}; it must return the trained module")
     return trained
-
-
-def _scores(evaluate: Evaluate | None, model: nn.Module) -> dict[str, float]:
-    if evaluate is None:
-        return {}
-    with eval_mode(model), torch.no_grad():
-        value = evaluate(model)
-    try:
-        named = value if isinstance(value, Mapping) else {"score": value}
-        return {name: float(score) for name, score in named.items()}
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"evaluate returned {value!r:.80}; it must return one number, or a mapping from names to numbers"
-        ) from error

@@ -78,7 +78,7 @@ def _fitted(edit: ReplaceBlock, x: torch.Tensor, y: torch.Tensor) -> Bridge:
     covariance, cross = moments.centred()
     identity = torch.eye(units, dtype=covariance.dtype, device=x.device).expand(groups, -1, -1)
     weight = ridge(covariance, cross, identity, _STRENGTH)  # (groups, inputs, outputs)
-    bias = (moments.t - (weight * moments.x.unsqueeze(2)).sum(1)) / moments.rows
+    bias = moments.intercepts(weight)
     return Bridge(edit, weight.flatten() if groups > 1 else weight[0].T.contiguous(), bias.flatten())
 
 
@@ -107,8 +107,7 @@ def _rows(model: nn.Module, path: str, batches: Sequence[Any]) -> tuple[torch.Te
     finally:
         for handle in handles:
             handle.remove()
-    x, y = ([t.reshape(-1, *t.shape[1:]) for t in each] for each in seen)
-    return _joined(x), _joined(y)
+    return _joined(seen[0]), _joined(seen[1])
 
 
 def _joined(tensors: list[torch.Tensor]) -> torch.Tensor:

@@ -89,7 +89,7 @@ def fitted(
 
 
 def _with_bias(weight: torch.Tensor, moments: Moments, free: bool) -> Linear:
-    means = (moments.t - (weight * moments.x.unsqueeze(2)).sum(1)) / moments.rows
+    means = moments.intercepts(weight)
     return Linear(weight, means if free else torch.zeros_like(means))
 
 

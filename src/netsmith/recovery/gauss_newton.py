@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from ..evidence import Stop
+from ..evidence.gradients import differentiable
 from ..evidence.masks import sampled_rows
 from ..evidence.patches import input_rows, output_rows, row_count
 from ..evidence.taping import Tape
@@ -40,7 +40,7 @@ class Fit:
         Where forward cannot be differentiated (it overwrites what a gradient needs), or gives values that are not
         finite, nothing changes.
         """
-        with self._differentiable():
+        with differentiable(self._tensors()):
             self._see()
             try:
                 self._feel()
@@ -92,7 +92,7 @@ class Fit:
 
     def _slope(self) -> tuple[list[torch.Tensor], float, list[torch.Tensor]]:
         """Results, penalized error (half the sum of squares), and its gradients by each layer's parameters."""
-        tensors = [t for layer in self.layers for t in layer.tensors()]
+        tensors = self._tensors()
         sums = [torch.zeros_like(t) for t in tensors]
         outputs, error = [], 0.0
         for run, target in self.batches:
@@ -207,17 +207,8 @@ class Fit:
             for name in (layer.refit.weight, *([layer.refit.bias] if layer.refit.bias else []), *layer.refit.norm)
         }
 
-    @contextlib.contextmanager
-    def _differentiable(self) -> Iterator[None]:
-        tensors = [t for layer in self.layers for t in layer.tensors()]
-        before = [t.requires_grad for t in tensors]
-        try:
-            for t in tensors:
-                t.requires_grad_(True)
-            yield
-        finally:
-            for t, needed in zip(tensors, before, strict=True):
-                t.requires_grad_(needed)
+    def _tensors(self) -> list[torch.Tensor]:
+        return [t for layer in self.layers for t in layer.tensors()]
 
 
 def _dot(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> float:

@@ -61,7 +61,7 @@ def refits_among(wiring: Wiring, calls: Collection[int]) -> tuple[Refit, ...]:
     """The layers among these calls that can be refitted; as ``find_refits``."""
     used = Counter(o.name for call in wiring.calls for o in call.origins if o.kind == "slot")
     tied = set(wiring.aliases.values())
-    users = _users(wiring)
+    users = wiring.readers
     refits = []
     for index, call in enumerate(wiring.calls):
         if call.name not in REFITTABLE or index not in calls:
@@ -98,29 +98,15 @@ def _limits(wiring: Wiring, readers: list[int]) -> tuple[float, float] | tuple[(
     return ()
 
 
-def _users(wiring: Wiring) -> Mapping[int, list[int]]:
-    """Call -> calls that take its (first) result, each as often as it does; -1 stands for the model's output."""
-    users: dict[int, list[int]] = {}
-    for index, call in enumerate(wiring.calls):
-        for origin in call.origins:
-            if origin.kind == "call":
-                users.setdefault(origin.call, []).append(index)
-    for origin in wiring.output_origins:
-        if origin.kind == "call":
-            users.setdefault(origin.call, []).append(-1)
-    return users
-
-
 def touched_calls(wiring: Wiring, plan: Plan) -> set[int]:
     """Calls whose result differs from the original's: they read removed units, or something that does."""
     resized = {edit.axis for edit in plan.resizes}
-    touched: set[int] = set()
+    entered = set()
     for index, call in enumerate(wiring.calls):
         read = [dims for dims, origin in zip(call.inputs, call.origins, strict=True) if origin.kind != "slot"]
-        entering = {name for dims in read for layout in dims for name in axis_names(layout)} & resized
-        if entering or any(o.kind == "call" and o.call in touched for o in call.origins):
-            touched.add(index)
-    return touched
+        if resized & {name for dims in read for layout in dims for name in axis_names(layout)}:
+            entered.add(index)
+    return downstream_calls(wiring, entered)
 
 
 def downstream_calls(wiring: Wiring, calls: Collection[int]) -> set[int]:

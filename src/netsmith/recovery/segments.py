@@ -61,14 +61,7 @@ def elements(wiring: Wiring, call: int) -> int:
 def narrow_points(wiring: Wiring, changed: set[int]) -> Sequence[int]:
     """Calls that return one tensor, behind which no other changed result is read any more."""
     calls = wiring.calls
-    last: dict[int, int] = {}
-    for reader, call in enumerate(calls):
-        for origin in call.origins:
-            if origin.kind == "call":
-                last[origin.call] = reader
-    for origin in wiring.output_origins:
-        if origin.kind == "call":
-            last[origin.call] = len(calls)
+    last = {call: len(calls) if readers[-1] < 0 else readers[-1] for call, readers in wiring.readers.items()}
     points, open_until = [], -1  # the last reader of changed results before this call
     for index, call in enumerate(calls):
         if index not in changed:

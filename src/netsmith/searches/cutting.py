@@ -125,7 +125,7 @@ class _Cutting:
             if threshold is not None and scores[current] >= threshold:
                 return False
             edit = self.names.pop(name)
-            if self._cut(name, edit, current):
+            if self._cut(name, edit, current, scores[current] if self.kind == "divergence" else None):
                 return True
         return False
 
@@ -141,13 +141,14 @@ class _Cutting:
             return block_influence(self.now.model, names, self.batches)
         return divergences(self.now, self.batches, self.references, {n: {n: None} for n in names}, progress)
 
-    def _cut(self, name: str, edit: RemoveBlock, current: str) -> bool:
+    def _cut(self, name: str, edit: RemoveBlock, current: str, bypassed: float | None) -> bool:
         try:
             plan = plan_blocks(self.wiring, [*self.edits, edit])
         except PlanError as error:
             self.left[name] = str(error)
             return False
-        bypassed = divergences(self.now, self.batches, self.references, {current: {current: None}})[current]
+        if bypassed is None:
+            bypassed = divergences(self.now, self.batches, self.references, {current: {current: None}})[current]
         model = self._made(plan)
         gone = self._divergence(model)
         if abs(gone - bypassed) > _AGREE * max(gone, bypassed) + 1e-6:

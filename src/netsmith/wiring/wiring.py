@@ -171,6 +171,16 @@ class Wiring:
     recomputed: frozenset[str] = frozenset()
 
     @cached_property
+    def readers(self) -> dict[int, list[int]]:
+        """Call -> calls that read what it returns, ascending, each as often as it does; at the end -1 if given out."""
+        found: dict[int, list[int]] = {}
+        each = [(i, o) for i, call in enumerate(self.calls) for o in call.origins]
+        for reader, origin in [*each, *((-1, o) for o in self.output_origins)]:
+            if origin.kind == "call":
+                found.setdefault(origin.call, []).append(reader)
+        return found
+
+    @cached_property
     def axis(self) -> dict[str, Axis]:
         """Axis by name."""
         return {axis.name: axis for axis in self.axes}
