@@ -26,8 +26,8 @@ class Moments:
         self.rows += x.shape[1]
         self.xx += (x.transpose(1, 2) @ x).double()
         self.xt += (x.transpose(1, 2) @ t).double()
-        self.x += x.double().sum(1)
-        self.t += t.double().sum(1)
+        self.x += x.sum(1, dtype=torch.float64)
+        self.t += t.sum(1, dtype=torch.float64)
         self.tt += t.double().square().sum(1)
 
     def centred(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -78,7 +78,9 @@ def fitted(
     if rows is not None and steps:
         through = (train.limits[0], train.limits[1])
         candidates.append(
-            _rectified(*rows, candidates[0], plain, scale, through, free=free, strength=strength, steps=steps)
+            _rectified(
+                *rows, covariance, candidates[0], plain, scale, through, free=free, strength=strength, steps=steps
+            )
         )
     for each in candidates:
         each = Linear(torch.where(silent, plain.weight, each.weight), each.bias)
@@ -111,6 +113,7 @@ def _rectified(
     x: torch.Tensor,
     t: torch.Tensor,
     z: torch.Tensor,
+    covariance: torch.Tensor,
     start: Linear,
     plain: Linear,
     scale: torch.Tensor,
@@ -126,18 +129,15 @@ def _rectified(
     ordinary least-squares problem with the same matrix, whose solution cannot be worse.
     """
     low, high = limits
-    count = x.shape[1]
     mean = x.mean(1, keepdim=True) if free else torch.zeros_like(x[:, :1])
-    x = x - mean
-    covariance = ((x.transpose(1, 2) @ x) / count).double()
     gain = torch.where(scale.abs() < TINY, 1.0, scale).unsqueeze(1)
     layer = start
     for _ in range(steps):
-        now = z + gain * (_run(x + mean, layer) - t)
+        now = z + gain * (_run(x, layer) - t)
         nearest = torch.where(z <= low, now.clamp_max(low), torch.where(z >= high, now.clamp_min(high), z))
         wanted = t + (nearest - z) / gain
         middle = wanted.mean(1, keepdim=True) if free else torch.zeros_like(wanted[:, :1])
-        cross = ((x.transpose(1, 2) @ (wanted - middle)) / count).double()
+        cross = ((x.transpose(1, 2) @ (wanted - middle)) / x.shape[1]).double()
         weight = ridge(covariance, cross, plain.weight, strength)
         bias = (middle.double() - mean.double() @ weight).squeeze(1)
         layer = Linear(weight, bias if free else torch.zeros_like(bias))

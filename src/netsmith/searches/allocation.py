@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from ..costs import predict
@@ -13,16 +12,15 @@ from ..plans import Budget, Plan
 from ..plans.protection import protected_axes
 from ..plans.removal import check_options, fit_check
 from ..plans.sizing import changeable_axes, solve
-from ..plans.widths import plan_for, proven_sizing, rounded
+from ..plans.widths import plan_for, proven_sizing
 from ..scores import Score, magnitude
 from ..wiring import Wiring
 from ..wiring.collector import no_collections
-from ..wiring.layouts import axis_names
 from .curves import Curve, Curves
 from .measure import measure_curves, sizes_at
 from .together import axes_together
+from .walking import Ladder, Walk, parts_of
 
-_MOST_RUNGS = 128  # widths considered for one axis
 _TIMINGS = 6  # of candidates, where latency is limited
 
 
@@ -130,7 +128,8 @@ def _widths(curves: Curves, usable: list[Curve], budget: Budget) -> dict[str, in
     fits = fit_check(wiring, budget)
     if fits(solve(wiring, {})) is None:
         return {}
-    ladders = [_Ladder(wiring, curve, curves.round_to) for curve in usable]
+    parts = parts_of(wiring)
+    ladders = [Ladder(wiring, curve, curves.round_to, parts) for curve in usable]
     _check_floor(wiring, budget, [ladder.sizes[-1] for ladder in ladders])
     if budget.latency_ms is not None:
         return _timed(wiring, ladders, fits)
@@ -138,7 +137,7 @@ def _widths(curves: Curves, usable: list[Curve], budget: Budget) -> dict[str, in
     limits = budget.limits(whole)
     tightened = dict(limits)
     while True:
-        walk = _Walk(wiring, ladders, tightened)
+        walk = Walk(wiring, ladders, tightened)
         for _ in walk.down():
             if walk.fits():
                 break
@@ -151,119 +150,12 @@ def _widths(curves: Curves, usable: list[Curve], budget: Budget) -> dict[str, in
         tightened = {name: limit / max(1.001, over.get(name, 1)) for name, limit in tightened.items()}
 
 
-def _timed(wiring: Wiring, ladders: list[_Ladder], fits: Callable[[Any], str | None]) -> dict[str, int]:
+def _timed(wiring: Wiring, ladders: list[Ladder], fits: Callable[[Any], str | None]) -> dict[str, int]:
     """Bisect the walk that saves multiply-accumulates by measured time."""
-    walk = _Walk(wiring, ladders, {"macs": 1.0})
+    walk = Walk(wiring, ladders, {"macs": 1.0})
     stages = [dict(walk.changed()), *(dict(walk.changed()) for _ in walk.down())]
     low, high = 0, len(stages) - 1  # the last fits
     for _ in range(_TIMINGS):
         middle = (low + high) // 2
         low, high = (low, middle) if fits(solve(wiring, stages[middle])) is None else (middle, high)
     return stages[high]
-
-
-class _Ladder:
-    """The widths that one curve's axes may take, full first, and what each costs."""
-
-    def __init__(self, wiring: Wiring, curve: Curve, round_to: int | None):
-        first = curve.axes[0]
-        full = wiring.sizes[first]
-        narrowest = min(curve.errors)
-        count = min(full, _MOST_RUNGS)
-        widths = {full}
-        for i in range(1, count + 1):
-            width = rounded(wiring.axis[first], full - round(i * full / count), round_to)
-            widths |= {width} if width >= narrowest else set()
-        self.widths = sorted(widths, reverse=True)
-        self.sizes = [sizes_at(wiring, curve.axes, width / full, round_to) for width in self.widths]
-        self.errors = [curve.error(width) for width in self.widths]
-        axes = set(curve.axes)
-        calls = {i for i, c in enumerate(wiring.calls) if _mentions((*c.inputs, *c.outputs), axes)}
-        tensors = {n: t for n, t in wiring.tensors.items() if _mentions((wiring.layouts[n],), axes)}
-        self.calls = calls
-        # The same model, less all whose cost does not depend on these axes.
-        self.local = replace(wiring, calls=tuple(wiring.calls[i] for i in sorted(calls)), tensors=tensors)
-
-
-def _mentions(dims: Iterable[Iterable[Any]], axes: set[str]) -> bool:
-    return any(name in axes for layouts in dims for layout in layouts for name in axis_names(layout))
-
-
-class _Walk:
-    """Widths on their way down."""
-
-    def __init__(self, wiring: Wiring, ladders: list[_Ladder], limits: Mapping[str, float]):
-        self.ladders, self.limits = ladders, limits
-        self.rungs = [0] * len(ladders)
-        self.sizes = dict(wiring.sizes)
-        cost = predict(wiring, self.sizes)
-        self.cost = {name: float(getattr(cost, name)) for name in limits}
-        self._neighbours = [
-            {
-                j
-                for j, other in enumerate(ladders)
-                if ladder.calls & other.calls or ladder.local.tensors.keys() & other.local.tensors.keys()
-            }
-            for ladder in ladders
-        ]
-
-    def fits(self) -> bool:
-        return all(self.cost[name] <= limit for name, limit in self.limits.items())
-
-    def at_the_end(self) -> bool:
-        return all(rung == len(ladder.sizes) - 1 for rung, ladder in zip(self.rungs, self.ladders, strict=True))
-
-    def changed(self) -> dict[str, int]:
-        """New width of every axis on a lower rung."""
-        return {
-            n: s
-            for rung, ladder in zip(self.rungs, self.ladders, strict=True)
-            if rung
-            for n, s in ladder.sizes[rung].items()
-        }
-
-    def down(self) -> Iterator[None]:
-        """Step by step to the narrowest widths."""
-        prices: dict[int, float] = {i: self._price(i) for i in range(len(self.ladders))}
-        while not self.at_the_end():
-            best = min(prices, key=lambda i: (prices[i], i))
-            self._move(best, 1)
-            for i in self._neighbours[best]:
-                prices[i] = self._price(i)
-            yield
-
-    def give_back(self) -> None:
-        """Widen again what the budget still allows, the greatest gain first."""
-        while True:
-            gains = []
-            for i, (rung, ladder) in enumerate(zip(self.rungs, self.ladders, strict=True)):
-                if rung:
-                    added = self._difference(i, -1)
-                    if all(self.cost[name] + added[name] <= limit for name, limit in self.limits.items()):
-                        gains.append((ladder.errors[rung] - ladder.errors[rung - 1], -i))
-            if not gains:
-                return
-            self._move(-max(gains)[1], -1)
-
-    def _difference(self, i: int, step: int) -> dict[str, float]:
-        """How the costs change when one ladder is stepped."""
-        local = self.ladders[i].local
-        before = predict(local, self.sizes)
-        after = predict(local, {**self.sizes, **self.ladders[i].sizes[self.rungs[i] + step]})
-        return {name: float(getattr(after, name) - getattr(before, name)) for name in self.limits}
-
-    def _price(self, i: int) -> float:
-        """Error added by the next step down, per share of the limits that are exceeded."""
-        ladder, rung = self.ladders[i], self.rungs[i]
-        if rung == len(ladder.sizes) - 1:
-            return float("inf")
-        changes = self._difference(i, 1)
-        saved = -sum(c / self.limits[n] for n, c in changes.items() if self.cost[n] > self.limits[n])
-        added = ladder.errors[rung + 1] - ladder.errors[rung]
-        return added / saved if saved > 0 else 1e30 * (1 + added)
-
-    def _move(self, i: int, step: int) -> None:
-        for name, change in self._difference(i, step).items():
-            self.cost[name] += change
-        self.rungs[i] += step
-        self.sizes |= self.ladders[i].sizes[self.rungs[i]]
