@@ -1,14 +1,15 @@
 """Tries a widening on a twin: does every call return copies of what it returned before?
 
-The model and its wider twin run once with the same inputs, in float64 where they can. Of each result a random
-projection is kept, of the narrow model that of the result with the copies in place, so that nothing large stays in
-memory. The first call whose projections differ names the axes that cannot be widened.
+The model and its wider twin run once with the same inputs, in float64 where they can. Of each result some thousand
+elements are drawn, in the narrow model those that the drawn elements are copies of, so that nothing large stays in
+memory. The first call whose elements differ names the axes that cannot be widened. The outputs are compared in full.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ from .values import resized_values
 
 _TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-3}  # some models round to float32 inside
 _LARGEST = 1e6  # masks of -infinity count as this
+_DRAWN = 2048
 _WITHOUT_VALUES = ("empty", "new_empty")
 
 Visit = Callable[[str, tuple, list[torch.Tensor]], None]
@@ -46,7 +48,7 @@ def first_difference(wiring: Wiring, sizing: Sizing, plan: Plan) -> Divergence |
     last: Exception | None = None
     for dtype in (torch.float64, torch.float32):
         try:
-            reference = _Projections(wiring, plan)
+            reference = _Samples(wiring, plan)
             inputs = map_tensors(wiring.example_inputs, lambda t: t.to(dtype) if t.is_floating_point() else t)  # noqa: B023
             values = uneven_values(wiring.model, dtype)
             before = _outputs(put_values(shell(wiring.model), values), inputs, reference.note)
@@ -85,7 +87,7 @@ def _compare(
     wiring: Wiring,
     sizing: Sizing,
     plan: Plan,
-    reference: _Projections,
+    reference: _Samples,
     values: dict[str, torch.Tensor],
     inputs: Any,
     before: list[torch.Tensor],
@@ -97,10 +99,10 @@ def _compare(
     }
     del values
     twin = put_values(resized_copy(wiring, sizing.sizes, sizing.attributes), wider)
-    for key, (_, after) in plan.attributes.items():
+    for key, (_, number) in plan.attributes.items():
         path, _, name = key.partition(":")
-        if isinstance(after, float):
-            twin.get_submodule(path).__dict__[name] = after
+        if isinstance(number, float):
+            twin.get_submodule(path).__dict__[name] = number
     comparison = _Comparison(wiring, reference, _TOLERANCE[dtype])
     try:
         after = _outputs(twin, inputs, comparison.note)
@@ -137,55 +139,69 @@ class _Astray(Exception):
         self.call, self.why = call, why
 
 
-class _Projections:
-    """Of each result of the narrow model: its name, and its projections, the copies in place."""
+@dataclass(frozen=True)
+class _Expected:
+    """What the wide model must return: elements at places drawn from this shape, as one of these."""
+
+    shape: tuple[int, ...]
+    values: tuple[torch.Tensor, ...]
+
+
+class _Samples:
+    """Of each result of the narrow model: the function's name, and what the wide one must return instead."""
 
     def __init__(self, wiring: Wiring, plan: Plan):
         self.wiring = wiring
         self.source = {edit.axis: edit.source for edit in plan.widenings}
         consumers = {(m.tensor, m.dim) for axis in wiring.axes for m in axis.members if m.role == "consumer"}
+        consumers |= {(alias, d) for alias, first in wiring.aliases.items() for name, d in consumers if name == first}
         # results along these axes may be shared out already where they are computed
         self.share = {e.axis: e.share for e in plan.widenings if not set(e.divided) <= consumers}
+        self.sizes = {**wiring.sizes, **plan.new_sizes}
         self.read = {(o.call, o.output) for call in wiring.calls for o in call.origins if o.kind == "call"}
-        self.noted: list[tuple[str, list[list[float]]]] = []
-        self.places: dict[Layout, torch.Tensor | None] = {}
+        self.noted: list[tuple[str, list[_Expected | None]]] = []
+        self.known: dict[Layout, torch.Tensor] = {}
 
     def note(self, name: str, given: tuple, outs: list[torch.Tensor]) -> None:
         index = len(self.noted)
         calls = self.wiring.calls
         known = index < len(calls) and calls[index].name == name and not name.startswith(_WITHOUT_VALUES)
-        found: list[list[float]] = []
-        for i, out in enumerate(outs if known else ()):
-            expected = self.wider(out, calls[index].outputs[i]) if (index, i) in self.read else ()
-            found.append([_projection(each, index) for each in expected])
+        found = [
+            self.expected(out, calls[index].outputs[i], index) if known and (index, i) in self.read else None
+            for i, out in enumerate(outs)
+        ]
         self.noted.append((name, found))
 
-    def wider(self, out: torch.Tensor, layouts: Sequence[Layout]) -> Iterator[torch.Tensor]:
-        if len(layouts) != out.dim() or out.is_complex():
-            return
-        shared: dict[int, list[float]] = {}
-        for dim, layout in enumerate(layouts):
-            if layout not in self.places:
-                changed = any(name in self.source for name in axis_names(layout))
-                positions = kept_positions(layout, self.wiring.sizes, self.source) if changed else None
-                self.places[layout] = None if positions is None else torch.tensor(positions, device=out.device)
-            places = self.places[layout]
-            if places is not None:
-                if int(places.max()) >= out.shape[dim]:
-                    return
-                out = out.index_select(dim, places)
-                if any(name in self.share for name in axis_names(layout)):
-                    sizes = {**self.wiring.sizes, **{a: len(s) for a, s in self.source.items()}}
-                    shared[dim] = position_shares(layout, sizes, self.share)
-        yield out
-        if shared and out.is_floating_point():
-            yield resized_values(out, {}, shared)
+    def expected(self, out: torch.Tensor, layouts: Sequence[Layout], seed: int) -> _Expected | None:
+        if len(layouts) != out.dim() or out.is_complex() or not out.numel():
+            return None
+        changed = [any(name in self.source for name in axis_names(layout)) for layout in layouts]
+        sizes = [
+            self.places(layout) if this else n for layout, this, n in zip(layouts, changed, out.shape, strict=True)
+        ]
+        shape = tuple(n if isinstance(n, int) else len(n) for n in sizes)
+        at = _drawn(shape, seed)
+        own = [i if isinstance(n, int) else n[i] for i, n in zip(at, sizes, strict=True)]
+        if any(int(i.max()) >= n for i, n in zip(own, out.shape, strict=True)):
+            return None  # a shape that depends on values
+        values = _values(out, own)
+        shares = torch.ones_like(values)
+        for i, layout in zip(at, layouts, strict=True):
+            if any(name in self.share for name in axis_names(layout)):
+                shares *= torch.tensor(position_shares(layout, self.sizes, self.share), dtype=values.dtype)[i]
+        both = (values,) if bool((shares == 1).all()) else (values, values * shares)
+        return _Expected(shape, both)
+
+    def places(self, layout: Layout) -> torch.Tensor:
+        if layout not in self.known:
+            self.known[layout] = torch.tensor(kept_positions(layout, self.wiring.sizes, self.source))
+        return self.known[layout]
 
 
 class _Comparison:
     """Raises ``_Astray`` at the first call of the wide model that does not return the narrow one's result in copies."""
 
-    def __init__(self, wiring: Wiring, reference: _Projections, tolerance: float):
+    def __init__(self, wiring: Wiring, reference: _Samples, tolerance: float):
         self.wiring, self.noted, self.tolerance = wiring, reference.noted, tolerance
         self.call = 0
 
@@ -193,29 +209,37 @@ class _Comparison:
         index, self.call = self.call, self.call + 1
         if index >= len(self.noted) or self.noted[index][0] != name:
             raise _Astray(index, f"{name} is called in addition")
-        scale = 1e-3 * max((_root_mean_square(t) for t in tensors_in(given)), default=0.0)
+        if not any(self.noted[index][1]):
+            return
+        # where large numbers cancel the result is as exact as they were
+        scale = 1e-3 * max((_size(_values(t, _drawn(t.shape, 0))) for t in tensors_in(given) if t.numel()), default=0.0)
         for out, expected in zip(outs, self.noted[index][1], strict=False):
-            if not expected:
+            module = self.wiring.calls[index].module or "the model"
+            if expected is None:
                 continue
-            found = _projection(out, index)
-            room = self.tolerance * (scale + _root_mean_square(out)) * max(out.numel(), 1) ** 0.5
-            if not any(abs(found - each) <= room for each in expected):
-                module = self.wiring.calls[index].module or "the model"
+            if expected.shape != tuple(out.shape):
+                raise _Astray(index, f"{name} in {module} gives another shape")
+            found = _values(out, _drawn(expected.shape, index))
+            room = self.tolerance * (scale + _size(found))
+            if not any(_size(found - each) <= room for each in expected.values):
                 raise _Astray(index, f"{name} in {module} gives something else")
 
 
-def _projection(tensor: torch.Tensor, seed: int) -> float:
-    """Its inner product with noise, the same for the same number of elements."""
-    noise = torch.randn(tensor.numel(), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    flat = tensor.detach().reshape(-1).cpu().double().nan_to_num(0.0, _LARGEST, -_LARGEST).clamp(-_LARGEST, _LARGEST)
-    return float(flat @ noise)
+def _drawn(shape: Sequence[int], seed: int) -> list[torch.Tensor]:
+    """Places of some elements of a tensor of this shape: for each dimension their positions along it."""
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randint(n, (_DRAWN,), generator=generator) for n in shape]
 
 
-def _root_mean_square(tensor: torch.Tensor) -> float:
-    if not tensor.is_floating_point() or not tensor.numel():
-        return 0.0
-    flat = tensor.detach().double().nan_to_num(0.0, _LARGEST, -_LARGEST).clamp(-_LARGEST, _LARGEST)
-    return float(flat.square().mean().sqrt())
+def _values(tensor: torch.Tensor, places: Sequence[torch.Tensor]) -> torch.Tensor:
+    if tensor.is_complex():
+        return torch.zeros(1, dtype=torch.float64)
+    drawn = tensor.detach()[tuple(i.to(tensor.device) for i in places)].cpu().double()
+    return drawn.nan_to_num(0.0, _LARGEST, -_LARGEST).clamp(-_LARGEST, _LARGEST)
+
+
+def _size(values: torch.Tensor) -> float:
+    return float(values.square().mean().sqrt())
 
 
 class _Visiting(TorchFunctionMode):

@@ -181,11 +181,15 @@ class Plan:
             if any(name in units for name in axis_names(layout))
         }
 
-    def shares(self, tensor: str) -> dict[int, list[float]]:
-        """Dimension -> what each position after the plan is multiplied by, for dimensions shared among copies."""
+    def shares(self, tensor: str, *, divided: bool = True) -> dict[int, list[float]]:
+        """Dimension -> the share of each position after the plan, for dimensions that are divided among copies.
+
+        ``divided=False``: for those that are not, and hold whole copies: the share of the gradient that they get.
+        """
         result = {}
         for dim, layout in enumerate(self.layouts[tensor]):
-            shares = {e.axis: e.share for e in self.widenings if (tensor, dim) in e.divided}
+            shares = {e.axis: e.share for e in self.widenings if ((tensor, dim) in e.divided) is divided}
+            shares = {axis: share for axis, share in shares.items() if axis in axis_names(layout)}
             if shares:
                 result[dim] = position_shares(layout, self.new_sizes, shares)
         return result
