@@ -114,7 +114,7 @@ def nested(depth: int) -> Any:
     ("change", "message"),
     [
         (lambda r: r.update(format="pickle"), r'field "format" is not "netsmith-plan"'),
-        (lambda r: r.update(version=3), r'field "version" is 3; netsmith .* reads versions 1 and 2'),
+        (lambda r: r.update(version=4), r'field "version" is 4; netsmith .* reads versions 1 to 3'),
         (lambda r: r.pop("version"), r'field "version" is None'),
         (lambda r: r.update(hook="os.system"), r"hook: Extra inputs are not permitted"),
         (lambda r: r["edits"][0].update(run="x"), r"edits\.0\.run: Extra inputs are not permitted"),

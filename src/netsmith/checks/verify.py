@@ -25,6 +25,7 @@ from .widthless import widthless
 
 # of the largest output. Models run in float64 where they can; some round to float32 inside, whence 1e-5.
 _TOLERANCE = {torch.float64: 1e-5, torch.float32: 2e-3}
+_GROWTH_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}  # of the largest output
 
 
 def verify(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: Any) -> Verdict:
@@ -37,7 +38,8 @@ def verify(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: A
       removed units' weights set to zero; in float64 where the model runs in it. Where a statistic counts the units,
       they are compared with the statistic made blind to zeros and, if need be, the removed units held at zero. Where
       blocks were edited, those of the original with these blocks returning their first input, or the map that replaces
-      them. Plans that are chained are checked one after the other;
+      them. A plan that grows leaves the outputs as they were, to 1e-9 in float64 or 1e-4 in float32. Plans that are
+      chained are checked one after the other;
     * runs: the edited model as it is gives outputs of the original's shapes, all finite.
 
     Args:
@@ -66,11 +68,12 @@ def verify(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: A
     runs = _runs(original, edited, example_inputs)  # first: it says when the original itself does not run
     earlier: list[Check] = []
     start = original
-    for step in plan.before:  # a chain keeps its promise if each step does
+    # a chain keeps its promise if each step does; one that only grows has a single promise
+    *firsts, last = [plan] if all(step.grows for step in plan.steps) else plan.steps
+    for step in firsts:
         changed = apply(start, step)
         earlier.append(_promise(start, changed, step, example_inputs))
         start = changed
-    last = plan.steps[-1]
     plain = apply(start, last)
     computed = {slot.name for slot in tensor_slots(edited) if slot.tensor is not before.get(slot.name)}
     checks = [_structure(plain, edited), _attributes(plain, edited, plan), _weights(plain, edited, plan, computed)]
@@ -81,6 +84,8 @@ def verify(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: A
 
 
 def _promise(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: Any) -> Check:
+    if plan.grows:
+        return _growth_outputs(original, edited, plan, example_inputs)
     if plan.block_edits:
         return _blocks_outputs(original, edited, plan, example_inputs)
     return _outputs(original, edited, plan, example_inputs)
@@ -226,6 +231,34 @@ def _blocks_outputs(original: nn.Module, edited: nn.Module, plan: Plan, example_
     )
 
 
+def _growth_outputs(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: Any) -> Check:
+    """Run the edited model's own structure with plain weights against the original: nothing may have changed.
+
+    In both precisions: the shares of copies add up to one only as far as either has digits, and some models round to
+    float32 inside, whatever they are given.
+    """
+    found: dict[torch.dtype, float] = {}
+    why = ""
+    for dtype in (torch.float64, torch.float32):
+        lively = _convert(_enlivened(original), dtype)
+        plain = {slot.name: slot.tensor for slot in tensor_slots(apply(lively, plan))}
+        structure = _convert(copy.deepcopy(edited), dtype)
+        with torch.no_grad():
+            for slot in tensor_slots(structure):
+                slot.tensor.copy_(plain[slot.name])
+        del plain
+        try:
+            found[dtype], _ = _compare(lively, structure, example_inputs, dtypes=(dtype,))
+        except _Unrunnable as unrunnable:
+            why = str(unrunnable)
+    if not found:
+        return Check("outputs", "failed", why)
+    said = ", ".join(f"{error:.1e} in {str(dtype).removeprefix('torch.')}" for dtype, error in found.items())
+    detail = f"largest difference from the original's outputs {said}, relative to the largest"
+    ok = any(error <= _GROWTH_TOLERANCE[dtype] for dtype, error in found.items())
+    return Check("outputs", "exact" if ok else "failed", detail if ok else f"{detail}; growth must not change them")
+
+
 def _enlivened(model: nn.Module) -> nn.Module:
     """A copy in which no floating tensor of more than one element is constant."""
     lively = copy.deepcopy(model)
@@ -256,13 +289,14 @@ def _compare(
     example_inputs: Any,
     around: Any = contextlib.nullcontext,
     around_reference: Any = None,
+    dtypes: tuple[torch.dtype, ...] = (torch.float64, torch.float32),
 ) -> tuple[float, torch.dtype]:
     """(largest difference relative to the largest output, dtype in which it was computed). Converts both models.
 
     ``around`` makes the context in which they run, ``around_reference`` another one for the reference.
     """
     last: Exception | None = None
-    for dtype in (torch.float64, torch.float32):
+    for dtype in dtypes:
         try:
             inputs = map_tensors(example_inputs, lambda t: t.to(dtype) if t.is_floating_point() else t)  # noqa: B023
             _convert(reference, dtype), _convert(candidate, dtype)

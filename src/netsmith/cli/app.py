@@ -10,6 +10,7 @@ from .. import __version__
 from .cut import cut
 from .demo import demo
 from .group import INTERNAL, Commands, complain
+from .grow import grow
 from .inspect import inspect
 from .measure import measure
 from .options import Debug
@@ -53,6 +54,10 @@ app.command(
     epilog="Example:  netsmith cut netsmith.zoo:digits_resnet --weights digits.safetensors --input 1,1,8,8 "
     "--blocks 2 --data digits --out out/cut"
 )(cut)
+app.command(
+    epilog="Example:  netsmith grow netsmith.zoo:digits_resnet --weights digits.safetensors --input 1,1,8,8 "
+    "--widen '*=1.5' --deepen 2 --out out/large"
+)(grow)
 app.command(epilog="Example:  netsmith verify out/small")(verify)
 app.command(epilog="Example:  netsmith measure torchvision:mobilenet_v2 --json")(measure)
 

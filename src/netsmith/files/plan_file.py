@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from .. import __version__
 from ..errors import FileError, PlanError
-from ..plans.edits import Edit, RemoveBlock, ReplaceBlock, ResizeAxis
+from ..plans.edits import Edit, InsertBlock, RemoveBlock, ReplaceBlock, ResizeAxis, WidenAxis
 from ..plans.plan import Plan
 from ..wiring.layouts import layout_size
 from .layout_codec import MAX_UNITS, encode_layout
@@ -25,11 +25,13 @@ from .plan_schema import (
     KINDS,
     VERSION,
     EditEntry,
+    InsertBlockEntry,
     PlanEntry,
     RemoveBlockEntry,
     ReplaceBlockEntry,
     StepEntry,
     WeightsEntry,
+    WidenAxisEntry,
 )
 
 MAX_BYTES = 256 * 2**20  # a plan lists kept units: some 30 MB for every hidden unit of a 400B model
@@ -75,6 +77,26 @@ def _edit_json(edit: Edit) -> dict[str, Any]:
         return {"kind": "remove_block", "block": edit.block, "delete": edit.delete, "lists": list(edit.lists)}
     if isinstance(edit, ReplaceBlock):
         return {"kind": "replace_block", "block": edit.block, "map": edit.kind, "width": int(edit.width)}
+    if isinstance(edit, WidenAxis):
+        divided: dict[str, list[int]] = {}
+        for tensor, dim in edit.divided:
+            divided.setdefault(tensor, []).append(int(dim))
+        return {
+            "kind": "widen_axis",
+            "axis": edit.axis,
+            "size": int(edit.size),
+            "source": [int(unit) for unit in edit.source],
+            "share": [float(share) for share in edit.share],
+            "divided": divided,
+        }
+    if isinstance(edit, InsertBlock):
+        return {
+            "kind": "insert_block",
+            "block": edit.block,
+            "zeros": list(edit.zeros),
+            "lists": list(edit.lists),
+            "numbers": {key: int(value) for key, value in edit.numbers},
+        }
     return {
         "kind": "resize_axis",
         "axis": edit.axis,
@@ -89,6 +111,11 @@ def _edit(entry: EditEntry) -> Edit:
         return RemoveBlock(entry.block, entry.delete, tuple(entry.lists))
     if isinstance(entry, ReplaceBlockEntry):
         return ReplaceBlock(entry.block, entry.map, entry.width)
+    if isinstance(entry, WidenAxisEntry):
+        divided = tuple((tensor, dim) for tensor, dims in entry.divided.items() for dim in dims)
+        return WidenAxis(entry.axis, entry.size, tuple(entry.source), tuple(entry.share), divided)
+    if isinstance(entry, InsertBlockEntry):
+        return InsertBlock(entry.block, tuple(entry.zeros), tuple(entry.lists), tuple(entry.numbers.items()))
     return ResizeAxis(entry.axis, entry.size, tuple(entry.keep), tuple(entry.statistics))
 
 
@@ -132,10 +159,10 @@ def parse(raw: dict[str, Any] | str, where: str) -> PlanEntry:
     values = _values(raw, where) if isinstance(raw, str) else raw
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise FileError(f'{where}: field "format" is not "{FORMAT}", so this is no netsmith plan. {_MEND}')
-    if values.get("version") not in (1, VERSION):
+    if values.get("version") not in (1, 2, VERSION):
         raise FileError(
             f'{where}: field "version" is {values.get("version")!r}; netsmith {__version__} reads '
-            f"versions 1 and {VERSION}.\n"
+            f"versions 1 to {VERSION}.\n"
             f"Load it with the netsmith that wrote it ({str(values.get('netsmith'))[:40]!r}), or save the model again."
         )
     try:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 from .layout_codec import MAX_UNITS, check_name, check_number, check_printable, decode_layout
 
 FORMAT = "netsmith-plan"
-VERSION = 2  # 1 knew no edits of blocks and no plans before a plan; it is read as well
+VERSION = 3  # 1 knew no edits of blocks and no plans before a plan, 2 no growth; they are read as well
 
 MAX_STEPS = 64  # plans before a plan
 
@@ -57,8 +57,32 @@ class ReplaceBlockEntry(_Entry):
     width: Units
 
 
-KINDS = ("resize_axis", "remove_block", "replace_block")
-EditEntry = Annotated[ResizeAxisEntry | RemoveBlockEntry | ReplaceBlockEntry, Field(discriminator="kind")]
+class WidenAxisEntry(_Entry):
+    """One ``WidenAxis``. Of ``divided`` the dimensions, by tensor."""
+
+    kind: Literal["widen_axis"]
+    axis: Name
+    size: Units
+    source: list[Index]
+    share: list[Annotated[float, Field(gt=0, le=1)]]
+    divided: dict[Name, list[Annotated[int, Field(ge=0, lt=64)]]]
+
+
+class InsertBlockEntry(_Entry):
+    """One ``InsertBlock``."""
+
+    kind: Literal["insert_block"]
+    block: Name
+    zeros: list[Name]
+    lists: list[Name]
+    numbers: dict[Name, int]
+
+
+KINDS = ("resize_axis", "remove_block", "replace_block", "widen_axis", "insert_block")
+EditEntry = Annotated[
+    ResizeAxisEntry | RemoveBlockEntry | ReplaceBlockEntry | WidenAxisEntry | InsertBlockEntry,
+    Field(discriminator="kind"),
+]
 
 
 class WeightsEntry(_Entry):
@@ -94,7 +118,7 @@ class PlanEntry(StepEntry):
     """The whole file. ``checksum`` covers every other field (``plan_file.checksum``)."""
 
     format: Literal["netsmith-plan"]
-    version: Literal[1, 2]
+    version: Literal[1, 2, 3]
     netsmith: Words
     before: Annotated[list[StepEntry], Field(max_length=MAX_STEPS)] = []
     weights: WeightsEntry | None

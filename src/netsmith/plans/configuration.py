@@ -53,18 +53,20 @@ def _configured(wiring: Wiring, sizing: Sizing, before: Mapping[str, int], deriv
     for expression, size in sorted(demands, key=lambda d: len(attributes_in(d[0]))):
         direct = isinstance(expression, Attribute)
         if _value(expression, values) != size and (derived or direct):
-            _derive(expression, size, sorted(attributes_in(expression) - settled), values)
+            growing = size > (_value(expression, before) or 0)
+            _derive(expression, size, sorted(attributes_in(expression) - settled), values, growing)
             settled |= attributes_in(expression)
         elif direct:
             settled |= attributes_in(expression)
     return values
 
 
-def _derive(expression: Expression, size: int, unset: list[str], values: dict[str, int]) -> None:
+def _derive(expression: Expression, size: int, unset: list[str], values: dict[str, int], growing: bool) -> None:
     """Give one unset attribute the value with which the expression has the size."""
     for key in unset:
         before = values[key]
-        for value in [size] if expression == Attribute(key) else range(1, min(before, _MOST_TRIALS)):
+        direct = expression == Attribute(key)
+        for value in [size] if direct else range(1, min(8 * before if growing else before, _MOST_TRIALS)):
             values[key] = value
             if _value(expression, values) == size:
                 return

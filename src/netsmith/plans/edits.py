@@ -62,5 +62,52 @@ class ReplaceBlock:
     width: int
 
 
+@dataclass(frozen=True)
+class WidenAxis:
+    """Copy units of one axis, and share out among the copies what reads them.
+
+    Promise: the edited model gives the original's outputs, up to rounding.
+
+    Attributes:
+        axis: name of the axis in the wiring that the plan was made from.
+        size: units before the edit, ≥ 1.
+        source: for each unit after the edit the unit that it is a copy of, each of ``range(size)`` at least once.
+        share: for each unit after the edit a weight in (0, 1]; those of the copies of one unit add up to 1. Uneven, so
+            that training can tell copies apart.
+        divided: (tensor, dimension) of the parameters that are multiplied by the shares; the others are copied.
+
+    Source: Chen et al., ICLR 2016, arXiv:1511.05641 (Net2Net).
+    """
+
+    axis: str
+    size: int
+    source: tuple[int, ...]
+    share: tuple[float, ...]
+    divided: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class InsertBlock:
+    """Put a copy of a block behind it whose own part is zero, so that it returns its input.
+
+    Promise: the edited model gives the original's outputs, up to rounding.
+
+    Attributes:
+        block: module path of the item of an ``nn.Sequential`` or ``nn.ModuleList`` in the model that the plan was made
+            for; the copy becomes the next item, and later items move back by one.
+        zeros: parameters of the copy, by their names inside it, that are set to zero.
+        lists: attributes that hold a list with one entry an item, in which the item's entry is repeated, by key.
+        numbers: attributes of the copy with another value than the block's, (key inside it, value).
+
+    Source: Goyal et al. 2017, arXiv:1706.02677 (zero last scale); Chen et al., ICLR 2016, arXiv:1511.05641 (deepening).
+    """
+
+    block: str
+    zeros: tuple[str, ...]
+    lists: tuple[str, ...] = ()
+    numbers: tuple[tuple[str, int], ...] = ()
+
+
 BlockEdit = RemoveBlock | ReplaceBlock
-Edit = ResizeAxis | RemoveBlock | ReplaceBlock
+AxisEdit = ResizeAxis | WidenAxis
+Edit = AxisEdit | BlockEdit | InsertBlock

@@ -1,4 +1,4 @@
-"""Numbers that follow when layers of a stack are deleted: their indices, how many there are, lists with one entry each.
+"""Numbers that follow when layers of a stack are deleted or repeated: their indices, how many there are, lists of them.
 
 An index is an attribute that in every layer of a stack equals the layer's place. How many layers a configuration object
 says there are is found by running the constructor on ``meta`` with each number that equals the old count: right is the
@@ -22,41 +22,54 @@ from .configuration import Changes
 
 @dataclass(frozen=True)
 class LayerNumbers:
-    """What follows the deleted layers.
+    """What follows the deleted or repeated layers.
 
     Attributes:
         changes: attribute -> (before, after); keys as in ``Plan.attributes``.
-        lists: deleted block -> lists that lose its entry.
+        lists: deleted or repeated block -> lists that lose its entry, or repeat it.
+        copies: repeated block -> numbers of its copy, by their keys inside it ("self_attn:layer_idx").
     """
 
     changes: Changes = field(default_factory=dict)
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    copies: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
 
 
-def layer_numbers(wiring: Wiring, deleted: Sequence[str]) -> Iterator[LayerNumbers]:
-    """Candidates, the most likely first; the caller tries which of them runs."""
+def layer_numbers(wiring: Wiring, paths: Sequence[str], *, repeated: bool = False) -> Iterator[LayerNumbers]:
+    """Candidates, the most likely first; the caller tries which of them runs.
+
+    Args:
+        wiring: of the model.
+        paths: of the layers that are deleted, or behind each of which a copy of it comes.
+        repeated: which of the two.
+    """
     stacks: dict[str, list[str]] = {}
-    for path in deleted:
+    for path in paths:
         stacks.setdefault(parent_of(path)[0], []).append(path)
+    step = 1 if repeated else -1
     indices: Changes = {}
+    copies: dict[str, list[tuple[str, int]]] = {path: [] for path in paths if repeated}
     for stack, gone in stacks.items():
-        indices |= _indices(wiring.model, stack, gone)
-    configured = _configured(wiring.model, stacks)
+        _indices(wiring.model, stack, gone, indices, copies)
+    configured = _configured(wiring.model, stacks, step)
+    numbers = {path: tuple(found) for path, found in copies.items()}
     fresh: dict[str, tuple[str, ...]] = {}
     every: dict[str, tuple[str, ...]] = {}
     for stack, gone in stacks.items():
         count = len(wiring.model.get_submodule(stack)._modules)
-        change = (count, count - len(gone))
+        change = (count, count + step * len(gone))
         keys = [key for key, values in configured.items() if values == change and "config" in key]
         fresh |= dict.fromkeys(gone, tuple(_lists(wiring.model, keys, change, fresh=True)))
         every |= dict.fromkeys(gone, tuple(_lists(wiring.model, keys, change, fresh=False)))
-    yield LayerNumbers({**configured, **indices}, fresh)
+    yield LayerNumbers({**configured, **indices}, fresh, numbers)
     if every != fresh:
-        yield LayerNumbers({**configured, **indices}, every)
+        yield LayerNumbers({**configured, **indices}, every, numbers)
 
 
-def _indices(model: nn.Module, stack: str, gone: Sequence[str]) -> Changes:
-    """Index attributes of the layers that move up."""
+def _indices(
+    model: nn.Module, stack: str, gone: Sequence[str], changes: Changes, copies: dict[str, list[tuple[str, int]]]
+) -> None:
+    """Index attributes of the layers that move; those that are repeated stay, and their copies come next."""
     items = list(model.get_submodule(stack)._modules.items())
     lost = {i for i, (name, _) in enumerate(items) if f"{stack}.{name}".lstrip(".") in gone}
     seen: dict[str, dict[int, int]] = {}
@@ -65,7 +78,6 @@ def _indices(model: nn.Module, stack: str, gone: Sequence[str]) -> Changes:
             for name, value in module.__dict__.items():
                 if type(value) is int:
                     seen.setdefault(f"{path}:{name}", {})[i] = value
-    changes: Changes = {}
     for key, values in seen.items():
         first, *others = {value - i for i, value in values.items()}
         # two layers with 1 and 2 may as well be dilations; three in a row are an index
@@ -73,14 +85,15 @@ def _indices(model: nn.Module, stack: str, gone: Sequence[str]) -> Changes:
             continue
         path, _, name = key.partition(":")
         for i, value in values.items():
-            shift = sum(j < i for j in lost)
-            if shift and i not in lost:
-                place = ".".join(piece for piece in (stack, items[i][0], path) if piece)
-                changes[f"{place}:{name}"] = (value, value - shift)
-    return changes
+            shift = sum(j < i for j in lost) * (1 if copies else -1)
+            layer = ".".join(piece for piece in (stack, items[i][0]) if piece)
+            if layer in copies:
+                copies[layer].append((key, value + shift + 1))
+            if shift and (copies or i not in lost):
+                changes[f"{layer}.{path}:{name}" if path else f"{layer}:{name}"] = (value, value + shift)
 
 
-def _configured(model: nn.Module, stacks: Mapping[str, Sequence[str]]) -> Changes:
+def _configured(model: nn.Module, stacks: Mapping[str, Sequence[str]], step: int) -> Changes:
     """What follows in configuration objects, and what their constructors make of it outside the stacks."""
     owned: dict[str, dict[str, Sequence[str]]] = {}  # outermost module with a configuration -> its stacks
     for stack, gone in stacks.items():
@@ -90,13 +103,13 @@ def _configured(model: nn.Module, stacks: Mapping[str, Sequence[str]]) -> Change
             owned.setdefault(owner, {})[stack.removeprefix(f"{owner}.")] = gone
     changes: Changes = {}
     for owner, own_stacks in owned.items():
-        for key, change in _constructed(model.get_submodule(owner), own_stacks).items():
+        for key, change in _constructed(model.get_submodule(owner), own_stacks, step).items():
             path, _, attribute = key.partition(":")
             changes[f"{'.'.join(piece for piece in (owner, path) if piece)}:{attribute}"] = change
     return changes
 
 
-def _constructed(model: nn.Module, stacks: Mapping[str, Sequence[str]]) -> Changes:
+def _constructed(model: nn.Module, stacks: Mapping[str, Sequence[str]], step: int) -> Changes:
     """The counts in the model's configuration, and what the constructor makes of them."""
     first = construction(model)
     if first is None:
@@ -105,7 +118,7 @@ def _constructed(model: nn.Module, stacks: Mapping[str, Sequence[str]]) -> Chang
     values: dict[str, int] = {}
     for stack, gone in stacks.items():
         before = _lengths(model, stack)
-        after = {**before, stack: before[stack] - len(gone)}
+        after = {**before, stack: before[stack] + step * len(gone)}
         for key in (k for k, v in own.items() if k.startswith(":config.") and v == before[stack]):
             made = constructed(model, {key: after[stack]}) if after[stack] else None
             if made is not None and _lengths(made, stack) == after:

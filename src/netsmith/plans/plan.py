@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ..errors import PlanError
-from ..wiring.depth import renamed
-from ..wiring.layouts import Layout, axis_names, kept_positions, layout_size
-from .edits import BlockEdit, Edit, RemoveBlock, ResizeAxis
+from ..wiring.depth import renamed, renamed_behind
+from ..wiring.layouts import Layout, axis_names, kept_positions, layout_size, position_shares
+from .edits import BlockEdit, Edit, InsertBlock, RemoveBlock, ReplaceBlock, ResizeAxis, WidenAxis
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,9 @@ class Plan:
     A plan stands by itself: ``layouts`` and ``attributes`` say where the edited axes lie, so that ``apply`` and
     ``load`` need neither the wiring nor data. It never holds weights.
 
-    A plan changes either widths or blocks. Plans for one model after the other are chained: ``second.after(first)``
-    is the plan that does both to the model that ``first`` was made for.
+    A plan does one of four things: it removes units, widens axes, takes out or replaces blocks, or inserts blocks.
+    Plans for one model after the other are chained: ``second.after(first)`` is the plan that does both to the model
+    that ``first`` was made for.
 
     Attributes:
         edits: the changes, each on another axis or another block.
@@ -60,7 +61,9 @@ class Plan:
                 raise PlanError(
                     f"edit of {edit.axis!r}: size {edit.size} disagrees with the plan's {self.sizes.get(edit.axis)}"
                 )
-        if len({e.axis for e in self.resizes}) != len(self.resizes):
+        for wider in self.widenings:
+            self._check_widening(wider)
+        if len({e.axis for e in self.resizes} | {e.axis for e in self.widenings}) != len(self.resizes + self.widenings):
             raise PlanError("two edits change the same axis; make one edit of them")
         for tensor, layouts in self.layouts.items():
             unknown = {a for layout in layouts for a in axis_names(layout)} - set(self.sizes)
@@ -68,24 +71,57 @@ class Plan:
                 raise PlanError(f"layout of {tensor!r} names axes without a size: {', '.join(sorted(unknown))}")
 
     def _check_blocks(self) -> None:
-        names = [edit.block for edit in self.block_edits]
-        if names and (self.resizes or self.sizes or self.layouts):
+        names = [edit.block for edit in (*self.block_edits, *self.insertions)]
+        if names and (self.resizes or self.widenings or self.sizes or self.layouts):
             raise PlanError("a plan changes widths or blocks, not both; make two and chain them with plan.after(...)")
+        if (self.resizes and self.widenings) or (self.block_edits and self.insertions):
+            raise PlanError("a plan removes or adds, not both; make two and chain them with plan.after(...)")
         for name in names:
             if not name or names.count(name) > 1:
                 raise PlanError(f"block {name!r} is edited twice, or has no name")
             if any(other.startswith(f"{name}.") for other in names):
                 raise PlanError(f"an edited block lies inside {name!r}, which is edited too")
 
+    def _check_widening(self, edit: WidenAxis) -> None:
+        where = f"edit of {edit.axis!r}"
+        if self.sizes.get(edit.axis) != edit.size:
+            raise PlanError(f"{where}: size {edit.size} disagrees with the plan's {self.sizes.get(edit.axis)}")
+        if set(edit.source) != set(range(edit.size)) or len(edit.share) != len(edit.source):
+            raise PlanError(f"{where}: source must name each unit in 0..{edit.size - 1}, with one share for each copy")
+        sums = [0.0] * edit.size
+        for unit, share in zip(edit.source, edit.share, strict=True):
+            sums[unit] += share
+        if min(edit.share) <= 0 or any(abs(total - 1) > 1e-6 for total in sums):
+            raise PlanError(f"{where}: the shares of the copies of a unit must be positive and add up to 1")
+        for tensor, dim in edit.divided:
+            dims = self.layouts.get(tensor, ())
+            if not 0 <= dim < len(dims) or edit.axis not in axis_names(dims[dim]):
+                raise PlanError(f"{where}: it does not lie in dimension {dim} of {tensor!r}")
+
     @property
     def resizes(self) -> tuple[ResizeAxis, ...]:
-        """The edits of widths; none where blocks change."""
+        """The edits that remove units; none where anything else changes."""
         return tuple(edit for edit in self.edits if isinstance(edit, ResizeAxis))
 
     @property
+    def widenings(self) -> tuple[WidenAxis, ...]:
+        """The edits that copy units; none where anything else changes."""
+        return tuple(edit for edit in self.edits if isinstance(edit, WidenAxis))
+
+    @property
     def block_edits(self) -> tuple[BlockEdit, ...]:
-        """The edits of blocks; none where widths change."""
-        return tuple(edit for edit in self.edits if not isinstance(edit, ResizeAxis))
+        """The edits that take out or replace blocks; none where anything else changes."""
+        return tuple(edit for edit in self.edits if isinstance(edit, RemoveBlock | ReplaceBlock))
+
+    @property
+    def insertions(self) -> tuple[InsertBlock, ...]:
+        """The edits that insert blocks; none where anything else changes."""
+        return tuple(edit for edit in self.edits if isinstance(edit, InsertBlock))
+
+    @property
+    def grows(self) -> bool:
+        """Whether this plan (not those before it) only adds, and so leaves the outputs as they are."""
+        return bool(self.widenings or self.insertions)
 
     @property
     def steps(self) -> tuple[Plan, ...]:
@@ -104,6 +140,8 @@ class Plan:
         """What this plan (not those before it) makes of a tensor's or module's name; None for what it takes away."""
         if any(name == e.block or name.startswith(f"{e.block}.") for e in self.block_edits):
             return None
+        if self.insertions:
+            return renamed_behind(name, [e.block for e in self.insertions])
         return renamed(name, [e.block for e in self.block_edits if isinstance(e, RemoveBlock) and e.delete])
 
     def place(self, block: str) -> str | None:
@@ -113,7 +151,8 @@ class Plan:
     @property
     def new_sizes(self) -> dict[str, int]:
         """Units of every axis after the plan."""
-        return {**self.sizes, **{e.axis: len(e.keep) for e in self.resizes}}
+        wider = {e.axis: len(e.source) for e in self.widenings}
+        return {**self.sizes, **{e.axis: len(e.keep) for e in self.resizes}, **wider}
 
     def keep(self) -> dict[str, tuple[int, ...]]:
         """Axis -> units that stay, for the axes that lose some."""
@@ -133,6 +172,28 @@ class Plan:
                 result[dim] = kept_positions(layout, self.sizes, keep)
         return result
 
+    def taken(self, tensor: str) -> dict[int, list[int]]:
+        """Dimension -> for each position after the plan the one it comes from, for the dimensions that change."""
+        units: dict[str, tuple[int, ...]] = {**self.keep(), **{e.axis: e.source for e in self.widenings}}
+        return {
+            dim: kept_positions(layout, self.sizes, units)
+            for dim, layout in enumerate(self.layouts[tensor])
+            if any(name in units for name in axis_names(layout))
+        }
+
+    def shares(self, tensor: str, *, divided: bool = True) -> dict[int, list[float]]:
+        """Dimension -> the share of each position after the plan, for dimensions that are divided among copies.
+
+        ``divided=False``: for those that are not, and hold whole copies: the share of the gradient that they get.
+        """
+        result = {}
+        for dim, layout in enumerate(self.layouts[tensor]):
+            shares = {e.axis: e.share for e in self.widenings if ((tensor, dim) in e.divided) is divided}
+            shares = {axis: share for axis, share in shares.items() if axis in axis_names(layout)}
+            if shares:
+                result[dim] = position_shares(layout, self.new_sizes, shares)
+        return result
+
     def with_refitted(self, tensors: Iterable[str]) -> Plan:
         """The same plan, saying that the values of these tensors were changed after the edits.
 
@@ -145,9 +206,10 @@ class Plan:
 
     def __str__(self) -> str:
         lines = [str(plan) for plan in self.before]
-        what = f"{len(self.resizes)} axes, {len(self.layouts)} tensors"
-        if self.block_edits:
-            what = f"{len(self.block_edits)} blocks"
+        what = f"{len(self.resizes) + len(self.widenings)} axes, {len(self.layouts)} tensors"
+        blocks = len(self.block_edits) + len(self.insertions)
+        if blocks:
+            what = f"{blocks} blocks"
         lines.append(f"Plan: {what}, {len(self.attributes)} attributes")
         for edit in self.resizes:
             note = f"   up to {', '.join(edit.statistics[:2])}" if edit.statistics else ""
@@ -155,5 +217,7 @@ class Plan:
         for block in self.block_edits:
             how = "removed" if isinstance(block, RemoveBlock) else f"replaced by a {block.kind} map of {block.width}"
             lines.append(f"  {block.block:<48} {how}")
+        lines += [f"  {wider.axis:<48} {wider.size:>6} -> {len(wider.source):<6}" for wider in self.widenings]
+        lines += [f"  {insertion.block:<48} a copy of it behind it" for insertion in self.insertions]
         lines += [f"  {axis:<48} left as it is: {why}" for axis, why in self.left.items()]
         return "\n".join(lines)

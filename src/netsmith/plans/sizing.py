@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import lcm
 
 from ..errors import PlanError
 from ..wiring import Wiring
@@ -95,7 +96,7 @@ def solve(wiring: Wiring, targets: Mapping[str, int]) -> Sizing:
 
     Args:
         wiring: of the model.
-        targets: wanted size of the axes to change, 1..size each; the others keep theirs.
+        targets: wanted size of the axes to change, ≥ 1 each, larger or smaller than now; the others keep theirs.
 
     Raises:
         PlanError: the relations contradict each other even with every axis at full size.
@@ -107,6 +108,7 @@ class _Solver:
     def __init__(self, wiring: Wiring, targets: Mapping[str, int]):
         self.wiring = wiring
         self.targets = {name: size for name, size in targets.items() if size != wiring.sizes[name]}
+        self.growing = any(size > wiring.sizes[name] for name, size in self.targets.items())
         free = {axis.name for axis in wiring.free_axes}
         self.relations = []
         seen = set()
@@ -164,7 +166,8 @@ class _Solver:
         for key in unset:
             before = self.attributes[key]
             direct = [self.value(side) for this, side in _sides(relation) if this == Attribute(key)]
-            for value in [*direct, *range(1, min(before, _MOST_TRIALS))]:
+            above = range(before + 1, 8 * before) if self.growing else range(0)
+            for value in [*direct, *range(1, min(before, _MOST_TRIALS)), *above[:_MOST_TRIALS]]:
                 self.attributes[key] = value
                 if self.holds(relation):
                     return True
@@ -177,7 +180,11 @@ class _Solver:
             before = self.sizes[name]
             full = self.wiring.sizes[name]
             axis = self.wiring.axis[name]
-            allowed = [n for n in range(max(1, len(axis.pinned)), full + 1) if n % axis.multiple_of == 0]
+            least, most = max(1, len(axis.pinned)), full
+            step = axis.multiple_of
+            if self.targets[name] > full:  # copies under a statistic keep it only if every unit has as many
+                least, most, step = full, 2 * self.targets[name], lcm(step, full if axis.statistics else 1)
+            allowed = [n for n in range(least, most + 1) if n % step == 0]
             for size in sorted(allowed, key=lambda s: abs(s - self.targets[name]))[:512]:
                 self.sizes[name] = size
                 if self.holds(relation):

@@ -13,7 +13,7 @@ from ..wiring import Axis, Wiring
 from ..wiring.layouts import axis_names
 from ..wiring.proof import replay
 from .configuration import settle_configuration
-from .edits import ResizeAxis
+from .edits import AxisEdit, ResizeAxis
 from .plan import Plan
 from .sizing import Sizing, solve
 
@@ -75,6 +75,11 @@ def plan_for(
         for axis in wiring.axes
         if sizing.sizes[axis.name] != axis.size
     )
+    return plan_of(wiring, sizing, edits, left)
+
+
+def plan_of(wiring: Wiring, sizing: Sizing, edits: tuple[AxisEdit, ...], left: Mapping[str, str] | None = None) -> Plan:
+    """The plan with these edits of axes: where they lie, and the numbers that follow."""
     changed = {edit.axis for edit in edits}
     layouts = {
         tensor: dims

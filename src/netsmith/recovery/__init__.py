@@ -1,5 +1,6 @@
 """Brings an edited network back: closed-form repair, recalibration, training."""
 
+from .carry import carry_optimizer
 from .compensate import compensate
 from .distil import distil
 from .finetune import finetune
@@ -8,4 +9,4 @@ from .refine import refine
 from .rejoin import rejoin
 from .repaired import Repaired
 
-__all__ = ["Repaired", "compensate", "distil", "finetune", "recalibrate", "refine", "rejoin"]
+__all__ = ["Repaired", "carry_optimizer", "compensate", "distil", "finetune", "recalibrate", "refine", "rejoin"]

@@ -10,6 +10,8 @@ from torch import nn
 from ..errors import InputError, PlanError
 from ..plans import Plan
 from ..plans.carrying import carry_out
+from ..plans.inserting import insert_blocks
+from ..plans.values import resized_values
 from ..wiring.collector import no_collections
 from ..wiring.copying import copied
 from ..wiring.slots import clear_tensor_caches, fingerprint, tensor_slots
@@ -47,11 +49,13 @@ def _applied(model: nn.Module, plan: Plan) -> nn.Module:
     with torch.no_grad():
         for slot in tensor_slots(model):
             if slot.name in plan.layouts and id(slot.tensor) not in memo:
-                memo[id(slot.tensor)] = _sliced(slot.tensor, plan.kept(slot.name))
+                memo[id(slot.tensor)] = _resized(slot.tensor, plan, slot.name)
             elif not slot.tensor.is_leaf:  # computed by a hook of weight_norm: deepcopy refuses it
                 memo[id(slot.tensor)] = slot.tensor.detach().clone()
     edited = copied(model, memo)
-    if plan.block_edits:
+    if plan.insertions:
+        insert_blocks(edited, plan)
+    elif plan.block_edits:
         carry_out(edited, plan)
     else:
         write_attributes(edited, plan)
@@ -77,7 +81,8 @@ def check_fits(model: nn.Module, plan: Plan) -> None:
         if name in slots and slots[name] != plan.shape_before(name)
     ]
     modules = {path for path, _ in model.named_modules()}
-    faults += [f"there is no module {edit.block}" for edit in plan.block_edits if edit.block not in modules]
+    changed = (*plan.block_edits, *plan.insertions)
+    faults += [f"there is no module {edit.block}" for edit in changed if edit.block not in modules]
     if not faults:
         faults = ["tensors that the plan does not change differ in name or shape"]
     raise PlanError(
@@ -87,9 +92,7 @@ def check_fits(model: nn.Module, plan: Plan) -> None:
     )
 
 
-def _sliced(tensor: torch.Tensor, kept: dict[int, list[int]]) -> torch.Tensor:
-    sliced = tensor.detach()
-    for dim, positions in kept.items():
-        sliced = sliced.index_select(dim, torch.tensor(positions, device=sliced.device))
-    sliced = sliced.clone(memory_format=torch.contiguous_format)
-    return nn.Parameter(sliced, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else sliced
+def _resized(tensor: torch.Tensor, plan: Plan, name: str) -> torch.Tensor:
+    resized = resized_values(tensor.detach(), plan.taken(name), plan.shares(name))
+    resized = resized.clone(memory_format=torch.contiguous_format)
+    return nn.Parameter(resized, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else resized

@@ -221,17 +221,19 @@ def _twin(model: nn.Module, result: Capture, mode: FakeTensorMode | None, resize
 
 
 def _stand_in(tensor: torch.Tensor, shape: tuple[int, ...] | None, mode: FakeTensorMode | None) -> torch.Tensor:
-    """A fake tensor, or a real copy; of another shape where one is given (of each dimension the first units)."""
+    """A fake tensor, or a real copy; of another shape where one is given, with arbitrary units."""
     if mode is not None:
         return fake_like(mode, tensor, shape)
     real = tensor.detach()
     for dim, size in enumerate(shape or ()):
+        if size > real.shape[dim]:  # the first ones once more
+            real = real.index_select(dim, torch.arange(size, device=real.device) % real.shape[dim])
         real = real.narrow(dim, 0, size)
     return real.clone()
 
 
 def resized(model: nn.Module, resize: Resize) -> nn.Module:
-    """A real copy of the model with other widths; of each axis the first units."""
+    """A real copy of the model with other widths and arbitrary units."""
     result = Capture(Recorder(None, lambda: ""), fake=False)
     twin = _twin(model, result, None, resize)
     _tag_ints(twin, result, resize)

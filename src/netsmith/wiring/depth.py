@@ -1,4 +1,4 @@
-"""Takes modules out of a model in place, and renumbers what stood behind them.
+"""Takes modules out of a model in place, or puts some in, and renumbers what stood behind them.
 
 Only for copies: ``surgery`` calls it on the copy it makes, ``without`` on a twin that shares the original's tensors.
 """
@@ -99,6 +99,60 @@ def renamed(name: str, deleted: Iterable[str]) -> str | None:
             before = [p for p in deleted if parent_of(p)[0] == parent and parent_of(p)[1].isdecimal()]
             new[i] = str(int(piece) - sum(int(parent_of(p)[1]) < int(piece) for p in before))
     return ".".join(new)
+
+
+def renamed_behind(name: str, repeated: Iterable[str]) -> str:
+    """What a tensor or module is called after a copy of each of these items was put behind it."""
+    repeated = list(repeated)
+    pieces = name.split(".")
+    new = list(pieces)
+    for i, piece in enumerate(pieces):
+        if piece.isdecimal():
+            parent = ".".join(pieces[:i])
+            places = [parent_of(p) for p in repeated]
+            new[i] = str(int(piece) + sum(p == parent and n.isdecimal() and int(n) < int(piece) for p, n in places))
+    return ".".join(new)
+
+
+def put_behind(model: nn.Module, copies: Mapping[str, nn.Module]) -> None:
+    """Make modules the next items behind others in their containers, in place; later items are renumbered.
+
+    Args:
+        model: changed in place.
+        copies: path of an item -> what is put behind it; none inside another. Paths are those before any change.
+
+    Raises:
+        PlanError: no such module, or no item of a container whose items are in order.
+    """
+    for path in copies:
+        _check(model, path, delete=True)
+    for parent in sorted({parent_of(path)[0] for path in copies}, key=lambda p: -p.count(".")):  # inner ones first
+        container = model.get_submodule(parent)
+        items: list[tuple[str, nn.Module | None]] = []
+        for key, item in container._modules.items():
+            items.append((key, item))
+            behind = copies.get(f"{parent}.{key}".lstrip("."))
+            if behind is not None:
+                new = f"{key}_copy"
+                while new in container._modules:
+                    new += "_copy"
+                items.append((new, behind))
+        renumber = all(key.isdecimal() for key in container._modules)
+        container._modules.clear()
+        container._modules.update({str(i) if renumber else key: item for i, (key, item) in enumerate(items)})
+
+
+def repeat_entries(model: nn.Module, key: str, positions: Sequence[int]) -> None:
+    """Repeat entries of a list that has one for each item.
+
+    Raises:
+        PlanError: no such list, or too short.
+    """
+    owner, name = owner_of(model, key)
+    value = owner.__dict__.get(name)
+    if type(value) not in (list, tuple) or max(positions) >= len(value):
+        raise PlanError(f"attribute {key!r} is no list with an entry for each item")
+    owner.__dict__[name] = type(value)(e for i, entry in enumerate(value) for e in [entry] * (1 + (i in positions)))
 
 
 def write_numbers(model: nn.Module, numbers: Mapping[str, tuple[float, float]]) -> None:

@@ -54,12 +54,13 @@ def _part_size(part: Part, sizes: Mapping[str, int]) -> int:
 
 
 def kept_positions(layout: Layout, sizes: Mapping[str, int], keep: Mapping[str, Sequence[int]]) -> list[int]:
-    """Positions of the dimension that stay, ascending.
+    """Positions of the dimension that stay, in the order of the units given.
 
     Args:
         layout: the dimension.
         sizes: size of every axis in it, before the edit.
-        keep: units that stay, ascending, for the axes that lose some; the others keep all.
+        keep: units that stay, for the axes that change, ascending and each once where some are removed, repeated
+            where units are copied; the others keep all.
     """
     positions = [0]
     for part in layout:
@@ -75,6 +76,27 @@ def kept_positions(layout: Layout, sizes: Mapping[str, int], keep: Mapping[str, 
             inner = range(size)
         positions = [outer * size + p for outer in positions for p in inner]
     return positions
+
+
+def position_shares(layout: Layout, sizes: Mapping[str, int], shares: Mapping[str, Sequence[float]]) -> list[float]:
+    """For each position of the dimension the product of the shares of the units that lie there.
+
+    Args:
+        layout: the dimension.
+        sizes: size of every axis in it; those of ``shares`` count by the length of their shares.
+        shares: axis -> one number a unit; the units of other axes count as 1.
+    """
+    products = [1.0]
+    for part in layout:
+        inner: Sequence[float]
+        if isinstance(part, str):
+            inner = shares.get(part) or [1.0] * sizes[part]
+        elif isinstance(part, Concat):
+            inner = [s for piece in part.parts for s in position_shares(piece, sizes, shares)]
+        else:
+            inner = [1.0] * part
+        products = [outer * s for outer in products for s in inner]
+    return products
 
 
 def unit_positions(layout: Layout, sizes: Mapping[str, int], axis: str) -> list[list[int]]:

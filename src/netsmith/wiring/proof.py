@@ -59,20 +59,20 @@ def _compare(wiring: Wiring, run: Capture, sizes: Mapping[str, int], changed: fr
         if got.name != promised.name:
             if not wiring.fake:
                 return None  # control flow followed the values; what came before was as promised
-            return _blame(wiring, changed, index, f"{promised.name} became {got.name}")
+            return blame(wiring, changed, index, f"{promised.name} became {got.name}")
         for shape, layouts in zip(got.output_shapes, promised.outputs, strict=False):
             wrong = _wrong_dims(shape, layouts, sizes, changed if not wiring.fake else None)
             if wrong:
                 here = frozenset(n for layout in wrong for n in axis_names(layout)) & changed
                 expected = tuple(layout_size(layout, sizes) for layout in layouts)
                 why = f"{promised.name} in {promised.module or 'the model'} gave {shape}, not {expected}"
-                return Divergence(here, why) if here else _blame(wiring, changed, index, why)
+                return Divergence(here, why) if here else blame(wiring, changed, index, why)
     if run.error is not None:
         text = str(run.error).strip().splitlines()
-        return _blame(wiring, changed, len(done), f"{type(run.error).__name__}: {text[0][:200] if text else ''}")
+        return blame(wiring, changed, len(done), f"{type(run.error).__name__}: {text[0][:200] if text else ''}")
     for shape, layouts in zip(run.output_shapes, wiring.outputs, strict=False):
         if wiring.fake and _wrong_dims(shape, layouts, sizes, None):
-            return _blame(wiring, changed, len(wiring.calls) - 1, f"the model's output has shape {shape}")
+            return blame(wiring, changed, len(wiring.calls) - 1, f"the model's output has shape {shape}")
     return None
 
 
@@ -86,7 +86,7 @@ def _wrong_dims(
     return wrong if only is None else [layout for layout in wrong if only & set(axis_names(layout))]
 
 
-def _blame(wiring: Wiring, changed: frozenset[str], index: int, why: str) -> Divergence:
+def blame(wiring: Wiring, changed: frozenset[str], index: int, why: str) -> Divergence:
     """The changed axes at a call, or at the nearest call before it that has any."""
     for call in reversed(wiring.calls[: index + 1]):
         met = _axes_at(call) & changed

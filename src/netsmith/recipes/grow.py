@@ -1,0 +1,76 @@
+"""``grow``: read, plan, widen and deepen, verify, measure, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
+
+from torch import nn
+
+from ..checks import verify
+from ..errors import InputError
+from ..evidence import influence
+from ..plans import plan_growth
+from ..plans.growth import Where
+from ..plans.widening import Widths
+from ..surgery import apply
+from ..wiring import trace
+from .result import Result
+from .steps import Evaluate, Progress, measured_steps, telling
+
+
+def grow(
+    model: nn.Module,
+    example_inputs: Any,
+    *,
+    widen: Widths | None = None,
+    deepen: int | None = None,
+    where: Where | Literal["influence"] = "even",
+    data: Iterable[Any] | None = None,
+    evaluate: Evaluate | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Result:
+    """Make a model larger without changing what it computes, to train it on.
+
+    Args:
+        model: any model; not changed.
+        example_inputs: one call's inputs.
+        widen, deepen: how much, as in ``plan_growth``; one of them or both.
+        where: as in ``plan_growth``; or "influence": blocks come behind those whose absence changes the outputs on
+            the data most.
+        data: unlabelled batches, each ``x`` or ``(x, y)``, to measure influence with.
+        evaluate: called with the model after each step; returns a score or scores by name, higher is better.
+        seed: of everything drawn at random.
+        progress: called with (what is being done, steps done, steps in all).
+
+    Returns:
+        The larger model, its plan, the verdict of ``verify``, and cost and scores of each step: "original", "grow".
+
+    Raises:
+        InputError, UnknownNameError, PlanError: as ``plan_growth``; also "influence" without data.
+        EvidenceError: data that influence cannot be measured with.
+        CaptureError, ModelError: the model cannot be read.
+
+    Example:
+        >>> result = grow(model, x, widen={"*": 1.5}, deepen=2)  # doctest: +SKIP
+    """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model is a {type(model).__name__}; give a torch.nn.Module")
+    if where == "influence" and deepen is None:
+        raise InputError('where="influence" says where blocks are inserted; give deepen, how many')
+    if where == "influence" and (data is None or isinstance(data, Iterator)):
+        raise InputError('where="influence" measures on data; give a list of batches or a DataLoader')
+    tell = progress or (lambda what, done, total: None)
+    tell("trace", 0, 1)
+    wiring = trace(model, example_inputs)
+    if where == "influence":
+        assert data is not None
+        where = influence(wiring, data, progress=telling(tell, "influence"))
+    tell("plan", 0, 1)
+    plan = plan_growth(wiring, widen=widen, deepen=deepen, where=where, seed=seed)
+    models = {"original": model, "grow": apply(model, plan).eval()}
+    tell("verify", 0, 1)
+    verdict = verify(model, models["grow"], plan, example_inputs)
+    tell("measure", 0, 1)
+    return Result(models["grow"], plan, verdict, measured_steps(models, example_inputs, evaluate))
