@@ -37,7 +37,8 @@ def verify(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: A
       removed units' weights set to zero; in float64 where the model runs in it. Where a statistic counts the units,
       they are compared with the statistic made blind to zeros and, if need be, the removed units held at zero. Where
       blocks were edited, those of the original with these blocks returning their first input, or the map that replaces
-      them. Plans that are chained are checked one after the other;
+      them. Where layers were merged exactly, those of the original as it is. Plans that are chained are checked one
+      after the other;
     * runs: the edited model as it is gives outputs of the original's shapes, all finite.
 
     Args:
@@ -81,6 +82,8 @@ def verify(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: A
 
 
 def _promise(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: Any) -> Check:
+    if plan.fusions:
+        return _fused_outputs(original, edited, plan, example_inputs)
     if plan.block_edits:
         return _blocks_outputs(original, edited, plan, example_inputs)
     return _outputs(original, edited, plan, example_inputs)
@@ -223,6 +226,31 @@ def _blocks_outputs(original: nn.Module, edited: nn.Module, plan: Plan, example_
         "failed",
         f"the outputs differ by {error:.1e} of the largest output from the original with the edited blocks bypassed "
         f"(tolerance {_TOLERANCE[dtype]:.0e}); something depends on a layer's place in a way not yet known",
+    )
+
+
+def _fused_outputs(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: Any) -> Check:
+    """Run the edited model's own structure with plain weights against the original as it is."""
+    lively = _enlivened(original)
+    structure = copy.deepcopy(edited)
+    try:
+        for model in (lively, structure):
+            _convert(model, torch.float64)
+        plain = {slot.name: slot.tensor for slot in tensor_slots(apply(lively, plan))}
+        with torch.no_grad():
+            for slot in tensor_slots(structure):
+                slot.tensor.copy_(plain[slot.name])
+        error, dtype = _compare(lively, structure, example_inputs)
+    except _Unrunnable as unrunnable:
+        return Check("outputs", "failed", str(unrunnable))
+    precision = str(dtype).removeprefix("torch.")
+    if error <= _TOLERANCE[dtype]:
+        return Check("outputs", "exact", f"largest difference {error:.1e} of the largest output, {precision}")
+    return Check(
+        "outputs",
+        "failed",
+        f"the outputs differ by {error:.1e} of the largest output from the original's (tolerance "
+        f"{_TOLERANCE[dtype]:.0e}, {precision}); merged layers compute something else than before",
     )
 
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from .. import __version__
 from ..errors import FileError, PlanError
-from ..plans.edits import Edit, RemoveBlock, ReplaceBlock, ResizeAxis
+from ..plans.edits import Edit, FuseLayers, RemoveBlock, ReplaceBlock, ResizeAxis
 from ..plans.plan import Plan
 from ..wiring.layouts import layout_size
 from .layout_codec import MAX_UNITS, encode_layout
@@ -25,6 +25,7 @@ from .plan_schema import (
     KINDS,
     VERSION,
     EditEntry,
+    FuseLayersEntry,
     PlanEntry,
     RemoveBlockEntry,
     ReplaceBlockEntry,
@@ -75,6 +76,10 @@ def _edit_json(edit: Edit) -> dict[str, Any]:
         return {"kind": "remove_block", "block": edit.block, "delete": edit.delete, "lists": list(edit.lists)}
     if isinstance(edit, ReplaceBlock):
         return {"kind": "replace_block", "block": edit.block, "map": edit.kind, "width": int(edit.width)}
+    if isinstance(edit, FuseLayers):
+        shape = [int(n) for n in edit.shape]
+        layers, then = list(edit.layers), list(edit.then)
+        return {"kind": "fuse_layers", "layers": layers, "into": edit.into, "shape": shape, "then": then}
     return {
         "kind": "resize_axis",
         "axis": edit.axis,
@@ -89,6 +94,8 @@ def _edit(entry: EditEntry) -> Edit:
         return RemoveBlock(entry.block, entry.delete, tuple(entry.lists))
     if isinstance(entry, ReplaceBlockEntry):
         return ReplaceBlock(entry.block, entry.map, entry.width)
+    if isinstance(entry, FuseLayersEntry):
+        return FuseLayers(tuple(entry.layers), entry.into, tuple(entry.shape), tuple(entry.then))
     return ResizeAxis(entry.axis, entry.size, tuple(entry.keep), tuple(entry.statistics))
 
 

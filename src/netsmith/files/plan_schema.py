@@ -57,8 +57,20 @@ class ReplaceBlockEntry(_Entry):
     width: Units
 
 
-KINDS = ("resize_axis", "remove_block", "replace_block")
-EditEntry = Annotated[ResizeAxisEntry | RemoveBlockEntry | ReplaceBlockEntry, Field(discriminator="kind")]
+class FuseLayersEntry(_Entry):
+    """One ``FuseLayers``."""
+
+    kind: Literal["fuse_layers"]
+    layers: Annotated[list[Name], Field(min_length=1)]
+    into: Name
+    shape: Annotated[list[Units], Field(max_length=8)]
+    then: list[Name]
+
+
+KINDS = ("resize_axis", "remove_block", "replace_block", "fuse_layers")
+EditEntry = Annotated[
+    ResizeAxisEntry | RemoveBlockEntry | ReplaceBlockEntry | FuseLayersEntry, Field(discriminator="kind")
+]
 
 
 class WeightsEntry(_Entry):

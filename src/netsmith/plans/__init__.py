@@ -2,7 +2,8 @@
 
 from .budget import Budget
 from .depth import plan_blocks
-from .edits import BlockEdit, Edit, RemoveBlock, ReplaceBlock, ResizeAxis
+from .edits import BlockEdit, Edit, FuseLayers, RemoveBlock, ReplaceBlock, ResizeAxis
+from .fusing import plan_fusion
 from .plan import Plan
 from .removal import plan_removal
 
@@ -10,10 +11,12 @@ __all__ = [
     "BlockEdit",
     "Budget",
     "Edit",
+    "FuseLayers",
     "Plan",
     "RemoveBlock",
     "ReplaceBlock",
     "ResizeAxis",
     "plan_blocks",
+    "plan_fusion",
     "plan_removal",
 ]
