@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
-from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import nn
 
 from ..errors import InputError, ModelError
-from ..plans import Plan, ReplaceBlock
+from ..plans import Plan
 from ..surgery import apply, check_fits
 from ..wiring import call_model, tensor_slots
-from ..wiring.inputs import map_tensors
 from ..wiring.recorder import tensors_in
 from ..wiring.slots import int_values
-from .bypassed import with_blocks_bypassed
-from .held import holding_zeros
+from .promises import promised_outputs
 from .verdict import Check, Verdict
-from .widthless import widthless
-
-# of the largest output. Models run in float64 where they can; some round to float32 inside, whence 1e-5.
-_TOLERANCE = {torch.float64: 1e-5, torch.float32: 2e-3}
-_GROWTH_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}  # of the largest output
 
 
 def verify(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: Any) -> Verdict:
@@ -38,8 +27,8 @@ def verify(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: A
       removed units' weights set to zero; in float64 where the model runs in it. Where a statistic counts the units,
       they are compared with the statistic made blind to zeros and, if need be, the removed units held at zero. Where
       blocks were edited, those of the original with these blocks returning their first input, or the map that replaces
-      them. A plan that grows leaves the outputs as they were, to 1e-9 in float64 or 1e-4 in float32. Plans that are
-      chained are checked one after the other;
+      them. Where layers were merged exactly, those of the original as it is. A plan that grows leaves the outputs as
+      they were, to 1e-9 in float64 or 1e-4 in float32. Plans that are chained are checked one after the other;
     * runs: the edited model as it is gives outputs of the original's shapes, all finite.
 
     Args:
@@ -72,23 +61,15 @@ def verify(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: A
     *firsts, last = [plan] if all(step.grows for step in plan.steps) else plan.steps
     for step in firsts:
         changed = apply(start, step)
-        earlier.append(_promise(start, changed, step, example_inputs))
+        earlier.append(promised_outputs(start, changed, step, example_inputs))
         start = changed
     plain = apply(start, last)
     computed = {slot.name for slot in tensor_slots(edited) if slot.tensor is not before.get(slot.name)}
     checks = [_structure(plain, edited), _attributes(plain, edited, plan), _weights(plain, edited, plan, computed)]
     if checks[0].status != "failed":
-        earlier.append(_promise(start, edited, last, example_inputs))
+        earlier.append(promised_outputs(start, edited, last, example_inputs))
         checks.append(_weakest(earlier))
     return Verdict((*checks, runs))
-
-
-def _promise(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: Any) -> Check:
-    if plan.grows:
-        return _growth_outputs(original, edited, plan, example_inputs)
-    if plan.block_edits:
-        return _blocks_outputs(original, edited, plan, example_inputs)
-    return _outputs(original, edited, plan, example_inputs)
 
 
 def _weakest(checks: list[Check]) -> Check:
@@ -156,210 +137,6 @@ def _bit_equal(a: torch.Tensor, b: torch.Tensor) -> bool:
         and torch.equal(a.cpu().nan_to_num(), b.cpu().nan_to_num())
         and torch.equal(a.isnan(), b.isnan())
     )
-
-
-def _outputs(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: Any) -> Check:
-    """Run the edited model's own structure with plain weights against the original with zeros.
-
-    Constant tensors (fresh biases, unit scales, zero-initialized heads) are made uneven first, in both: a misaligned
-    constant could not be seen.
-    """
-    lively = _enlivened(original)
-    plain = {slot.name: slot.tensor for slot in tensor_slots(apply(lively, plan))}
-    structure = copy.deepcopy(edited)
-    with torch.no_grad():
-        for slot in tensor_slots(structure):
-            slot.tensor.copy_(plain[slot.name])
-        del plain
-        for slot in tensor_slots(lively):
-            if slot.name in plan.layouts and isinstance(slot.tensor, nn.Parameter):
-                for dim, positions in plan.kept(slot.name).items():
-                    gone = torch.ones(slot.tensor.shape[dim], dtype=torch.bool)
-                    gone[positions] = False
-                    slot.tensor.index_fill_(dim, gone.nonzero().flatten().to(slot.tensor.device), 0)
-    try:
-        error, dtype = _compare(lively, structure, example_inputs)
-    except _Unrunnable as unrunnable:
-        return Check("outputs", "failed", str(unrunnable))
-    tolerance = _TOLERANCE[dtype]
-    if error <= tolerance:
-        precision = str(dtype).removeprefix("torch.")
-        return Check("outputs", "exact", f"largest difference {error:.1e} of the largest output, {precision}")
-    try:
-        held, dtype = _compare(lively, structure, example_inputs, widthless)
-        zeros = holding_zeros(original, plan, example_inputs) if held > _TOLERANCE[dtype] else None
-        if zeros is not None:
-            held, dtype = _compare(lively, structure, example_inputs, widthless, zeros)
-    except _Unrunnable:  # a call that its stand-in does not understand: nothing is proved
-        held = error
-    if held <= _TOLERANCE[dtype]:
-        found = f"{held:.1e} with statistics and scales held fixed, {error:.1e} as they are"
-        return Check("outputs", "exact up to statistics", found)
-    return Check(
-        "outputs",
-        "failed",
-        f"the outputs differ by {held:.1e} of the largest output from the original with the removed units at zero "
-        f"(tolerance {tolerance:.0e}); units are misaligned, or forward depends on the width in a way not yet known",
-    )
-
-
-def _blocks_outputs(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: Any) -> Check:
-    """Run the edited model's own structure with plain weights against the original with its blocks bypassed."""
-    lively = _enlivened(original)
-    plain = {slot.name: slot.tensor for slot in tensor_slots(apply(lively, plan))}
-    structure = copy.deepcopy(edited)
-    places = [plan.place(e.block) for e in plan.block_edits if isinstance(e, ReplaceBlock)]
-    maps = {f"{place}.{name}" for place in places for name in ("weight", "bias")}
-    with torch.no_grad():
-        for slot in tensor_slots(structure):
-            if slot.name not in maps:
-                slot.tensor.copy_(plain[slot.name])
-    found = {slot.name: slot for slot in tensor_slots(structure)}
-    try:
-        with with_blocks_bypassed(lively, plan, lambda name: found[name].holder[found[name].key]):
-            error, dtype = _compare(lively, structure, example_inputs)
-    except _Unrunnable as unrunnable:
-        return Check("outputs", "failed", str(unrunnable))
-    if error <= _TOLERANCE[dtype]:
-        precision = str(dtype).removeprefix("torch.")
-        return Check("outputs", "exact", f"largest difference {error:.1e} of the largest output, {precision}")
-    return Check(
-        "outputs",
-        "failed",
-        f"the outputs differ by {error:.1e} of the largest output from the original with the edited blocks bypassed "
-        f"(tolerance {_TOLERANCE[dtype]:.0e}); something depends on a layer's place in a way not yet known",
-    )
-
-
-def _growth_outputs(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: Any) -> Check:
-    """Run the edited model's own structure with plain weights against the original: nothing may have changed.
-
-    In both precisions: the shares of copies add up to one only as far as either has digits, and some models round to
-    float32 inside, whatever they are given.
-    """
-    found: dict[torch.dtype, float] = {}
-    why = ""
-    for dtype in (torch.float64, torch.float32):
-        lively = _convert(_enlivened(original), dtype)
-        plain = {slot.name: slot.tensor for slot in tensor_slots(apply(lively, plan))}
-        structure = _convert(copy.deepcopy(edited), dtype)
-        with torch.no_grad():
-            for slot in tensor_slots(structure):
-                slot.tensor.copy_(plain[slot.name])
-        del plain
-        try:
-            found[dtype], _ = _compare(lively, structure, example_inputs, dtypes=(dtype,))
-        except _Unrunnable as unrunnable:
-            why = str(unrunnable)
-    if not found:
-        return Check("outputs", "failed", why)
-    said = ", ".join(f"{error:.1e} in {str(dtype).removeprefix('torch.')}" for dtype, error in found.items())
-    detail = f"largest difference from the original's outputs {said}, relative to the largest"
-    ok = any(error <= _GROWTH_TOLERANCE[dtype] for dtype, error in found.items())
-    return Check("outputs", "exact" if ok else "failed", detail if ok else f"{detail}; growth must not change them")
-
-
-def _enlivened(model: nn.Module) -> nn.Module:
-    """A copy in which no floating tensor of more than one element is constant."""
-    lively = copy.deepcopy(model)
-    generator = torch.Generator().manual_seed(0)
-    seen: set[int] = set()
-    with torch.no_grad():
-        for slot in tensor_slots(lively):
-            tensor = slot.tensor
-            if id(tensor) in seen or not tensor.is_floating_point() or tensor.numel() < 2:
-                continue
-            seen.add(id(tensor))
-            statistic = isinstance(tensor, nn.Parameter) or slot.name.endswith("running_mean")
-            if not statistic and not bool(tensor.any()):
-                continue  # a buffer of zeros stands for a bias that is not there
-            if bool((tensor == tensor.flatten()[0]).all()):
-                noise = torch.rand(tensor.shape, generator=generator).to(tensor) - 0.5
-                tensor.copy_(tensor * (1 + noise) if float(tensor.flatten()[0]) else noise * 0.2)
-    return lively
-
-
-class _Unrunnable(Exception):
-    """A forward raises in every precision."""
-
-
-def _compare(
-    reference: nn.Module,
-    candidate: nn.Module,
-    example_inputs: Any,
-    around: Any = contextlib.nullcontext,
-    around_reference: Any = None,
-    dtypes: tuple[torch.dtype, ...] = (torch.float64, torch.float32),
-) -> tuple[float, torch.dtype]:
-    """(largest difference relative to the largest output, dtype in which it was computed). Converts both models.
-
-    ``around`` makes the context in which they run, ``around_reference`` another one for the reference.
-    """
-    last: Exception | None = None
-    for dtype in dtypes:
-        try:
-            inputs = map_tensors(example_inputs, lambda t: t.to(dtype) if t.is_floating_point() else t)  # noqa: B023
-            _convert(reference, dtype), _convert(candidate, dtype)
-            with (around_reference or around)(), _quiet():
-                left = call_model(reference, inputs)
-            with around(), _quiet():
-                right = call_model(candidate, inputs)
-        except Exception as error:
-            last = error  # something in this forward may insist on its own precision
-            continue
-        return _difference(_floats(left), _floats(right)), dtype
-    raise _Unrunnable(f"forward raises {type(last).__name__}: {str(last)[:300]}") from last
-
-
-def _convert(model: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Bring a model of our own to another precision, in place, tensor by tensor; plain tensor attributes included."""
-    shared: dict[int, Any] = {}
-    counts = Counter(id(slot.tensor) for slot in tensor_slots(model))
-    for slot in tensor_slots(model):
-        tensor = slot.tensor
-        if not tensor.is_floating_point() or tensor.dtype == dtype:
-            continue
-        cast: Any = shared.get(id(tensor))
-        if cast is None:
-            cast = tensor.detach().to(dtype)
-            cast = nn.Parameter(cast, False) if isinstance(tensor, nn.Parameter) else cast
-            if counts[id(tensor)] > 1:
-                shared[id(tensor)] = cast
-        slot.holder[slot.key] = cast
-    for module in model.modules():
-        if "_flat_weights_names" in module.__dict__:
-            module.__dict__["_flat_weights"] = [getattr(module, n) for n in module.__dict__["_flat_weights_names"]]
-    return model.eval()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """No gradients, the slow path of attention (the fast one hides its scale), random numbers as they were."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    state = torch.random.get_rng_state()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-        torch.random.set_rng_state(state)
-
-
-def _floats(out: Any) -> list[torch.Tensor]:
-    return [t.detach().double() for t in tensors_in(out) if t.is_floating_point()]
-
-
-def _difference(left: list[torch.Tensor], right: list[torch.Tensor]) -> float:
-    worst = 0.0 if len(left) == len(right) else float("inf")
-    for a, b in zip(left, right, strict=False):
-        if a.shape != b.shape:
-            continue  # hidden states that the model also returns have the new width
-        if a.numel():
-            scale = max(float(a.abs().max()), 1e-12)
-            gap = float((a - b).abs().max())
-            worst = max(worst, gap / scale if gap == gap else float("inf"))
-    return worst
 
 
 def _runs(original: nn.Module, edited: nn.Module, example_inputs: Any) -> Check:

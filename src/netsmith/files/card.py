@@ -43,7 +43,7 @@ def card_text(model: nn.Module, plan: Plan, *, name: str, notes: str | None = No
 
 
 def _edits(plan: Plan) -> str:
-    parts = [part for step in plan.steps for part in (_blocks(step), _widths(step)) if part]
+    parts = [part for step in plan.steps for part in (_blocks(step), _fusions(step), _widths(step)) if part]
     return "\n\n".join(parts) or "Nothing: the plan is empty."
 
 
@@ -54,6 +54,14 @@ def _blocks(plan: Plan) -> str:
     for edit in plan.block_edits:
         what = "removed" if isinstance(edit, RemoveBlock) else f"replaced by an affine map ({edit.kind})"
         rows.append(f"| {_code(edit.block)} | {what} |")
+    return "\n".join(rows)
+
+
+def _fusions(plan: Plan) -> str:
+    if not plan.fusions:
+        return ""
+    rows = ["| layer | computes exactly what these did |", "|---|---|"]
+    rows += [f"| {_code(e.place)} | {_code(', '.join(e.layers))} |" for e in plan.fusions]
     return "\n".join(rows)
 
 
@@ -70,7 +78,7 @@ def _widths(plan: Plan) -> str:
 def _size(model: nn.Module, plan: Plan) -> str:
     """Parameters now and, where the plan tells, before."""
     before, after = _params(model, plan)
-    if plan.before or plan.block_edits:  # a block's parameters are not in a plan
+    if plan.before or plan.block_edits or plan.fusions:  # a block's parameters are not in a plan
         return f"{after:,} parameters"
     return f"{after:,} of {before:,} parameters ({_percent(after, before)})"
 

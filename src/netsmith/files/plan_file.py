@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from .. import __version__
 from ..errors import FileError, PlanError
-from ..plans.edits import Edit, InsertBlock, RemoveBlock, ReplaceBlock, ResizeAxis, WidenAxis
+from ..plans.edits import Edit, FuseLayers, InsertBlock, RemoveBlock, ReplaceBlock, ResizeAxis, WidenAxis
 from ..plans.plan import Plan
 from ..wiring.layouts import layout_size
 from .layout_codec import MAX_UNITS, encode_layout
@@ -25,6 +25,7 @@ from .plan_schema import (
     KINDS,
     VERSION,
     EditEntry,
+    FuseLayersEntry,
     InsertBlockEntry,
     PlanEntry,
     RemoveBlockEntry,
@@ -97,6 +98,10 @@ def _edit_json(edit: Edit) -> dict[str, Any]:
             "lists": list(edit.lists),
             "numbers": {key: int(value) for key, value in edit.numbers},
         }
+    if isinstance(edit, FuseLayers):
+        shape = [int(n) for n in edit.shape]
+        layers, then = list(edit.layers), list(edit.then)
+        return {"kind": "fuse_layers", "layers": layers, "into": edit.into, "shape": shape, "then": then}
     return {
         "kind": "resize_axis",
         "axis": edit.axis,
@@ -116,6 +121,8 @@ def _edit(entry: EditEntry) -> Edit:
         return WidenAxis(entry.axis, entry.size, tuple(entry.source), tuple(entry.share), divided)
     if isinstance(entry, InsertBlockEntry):
         return InsertBlock(entry.block, tuple(entry.zeros), tuple(entry.lists), tuple(entry.numbers.items()))
+    if isinstance(entry, FuseLayersEntry):
+        return FuseLayers(tuple(entry.layers), entry.into, tuple(entry.shape), tuple(entry.then))
     return ResizeAxis(entry.axis, entry.size, tuple(entry.keep), tuple(entry.statistics))
 
 

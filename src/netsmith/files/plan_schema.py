@@ -78,9 +78,19 @@ class InsertBlockEntry(_Entry):
     numbers: dict[Name, int]
 
 
-KINDS = ("resize_axis", "remove_block", "replace_block", "widen_axis", "insert_block")
+class FuseLayersEntry(_Entry):
+    """One ``FuseLayers``."""
+
+    kind: Literal["fuse_layers"]
+    layers: Annotated[list[Name], Field(min_length=1)]
+    into: Name
+    shape: Annotated[list[Units], Field(max_length=8)]
+    then: list[Name]
+
+
+KINDS = ("resize_axis", "remove_block", "replace_block", "widen_axis", "insert_block", "fuse_layers")
 EditEntry = Annotated[
-    ResizeAxisEntry | RemoveBlockEntry | ReplaceBlockEntry | WidenAxisEntry | InsertBlockEntry,
+    ResizeAxisEntry | RemoveBlockEntry | ReplaceBlockEntry | WidenAxisEntry | InsertBlockEntry | FuseLayersEntry,
     Field(discriminator="kind"),
 ]
 

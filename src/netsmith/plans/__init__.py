@@ -2,7 +2,8 @@
 
 from .budget import Budget
 from .depth import plan_blocks
-from .edits import BlockEdit, Edit, InsertBlock, RemoveBlock, ReplaceBlock, ResizeAxis, WidenAxis
+from .edits import BlockEdit, Edit, FuseLayers, InsertBlock, RemoveBlock, ReplaceBlock, ResizeAxis, WidenAxis
+from .fusing import plan_fusion
 from .growth import plan_growth
 from .plan import Plan
 from .removal import plan_removal
@@ -12,6 +13,7 @@ __all__ = [
     "Budget",
     "Edit",
     "InsertBlock",
+    "FuseLayers",
     "Plan",
     "RemoveBlock",
     "ReplaceBlock",
@@ -19,5 +21,6 @@ __all__ = [
     "WidenAxis",
     "plan_blocks",
     "plan_growth",
+    "plan_fusion",
     "plan_removal",
 ]

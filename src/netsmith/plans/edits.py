@@ -1,5 +1,6 @@
 """The closed set of structural changes. An edit says what changes; ``surgery`` does it, ``checks`` proves it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -108,6 +109,53 @@ class InsertBlock:
     numbers: tuple[tuple[str, int], ...] = ()
 
 
-BlockEdit = RemoveBlock | ReplaceBlock
+@dataclass(frozen=True)
+class FuseLayers:
+    """Let one layer compute what layers in a row, or the parallel branches of one block, compute together.
+
+    Promise: the edited model's outputs equal the original's, in eval mode. Weights are computed in float64 from the
+    original's and rounded once. A layer whose kernel keeps its shape keeps its class and gets the new values; else an
+    ``nn.Linear`` or ``nn.Conv...`` takes its place, with ``then`` behind it in an ``nn.Sequential``. The others become
+    ``nn.Identity()``, or what comes of ``then``.
+
+    Attributes:
+        layers: module paths in the order in which they run, each reading what the one before returns; one alone is a
+            block of branches.
+        into: the one that computes it all afterwards.
+        shape: of the first layer's input, as traced.
+        then: modules inside the last layer, in order, that run behind what is fused and stay: an activation.
+    """
+
+    layers: tuple[str, ...]
+    into: str
+    shape: tuple[int, ...]
+    then: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Where the layer that computes it all stands afterwards."""
+        return f"{self.into}.0" if self.then and self.into == self.layers[-1] else self.into
+
+    def reads(self, tensors: Collection[str]) -> bool:
+        """Whether the merged layer's values come from one of these tensors."""
+        return any(name.startswith(f"{layer}.") for name in tensors for layer in self.layers)
+
+    def renamed(self, name: str) -> str | None:
+        """What becomes of a tensor's or module's name; None for what goes."""
+        last = self.layers[-1]
+        start = 1 if self.into == last else 0
+        for i, path in enumerate(self.then):
+            if name == path or name.startswith(f"{path}."):
+                here = last if start + len(self.then) == 1 else f"{last}.{start + i}"
+                return here + name.removeprefix(path)
+        if any(name == layer or name.startswith(f"{layer}.") for layer in self.layers if layer != self.into):
+            return None
+        if name == self.into or name.startswith(f"{self.into}."):
+            rest = name.removeprefix(self.into)
+            return self.place + rest if rest in ("", ".weight", ".bias") else None
+        return name
+
+
 AxisEdit = ResizeAxis | WidenAxis
-Edit = AxisEdit | BlockEdit | InsertBlock
+BlockEdit = RemoveBlock | ReplaceBlock
+Edit = AxisEdit | BlockEdit | InsertBlock | FuseLayers

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from ..errors import PlanError
 from ..wiring.depth import renamed, renamed_behind
 from ..wiring.layouts import Layout, axis_names, kept_positions, layout_size, position_shares
-from .edits import BlockEdit, Edit, InsertBlock, RemoveBlock, ReplaceBlock, ResizeAxis, WidenAxis
+from .edits import BlockEdit, Edit, FuseLayers, InsertBlock, RemoveBlock, ReplaceBlock, ResizeAxis, WidenAxis
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,9 @@ class Plan:
     A plan stands by itself: ``layouts`` and ``attributes`` say where the edited axes lie, so that ``apply`` and
     ``load`` need neither the wiring nor data. It never holds weights.
 
-    A plan does one of four things: it removes units, widens axes, takes out or replaces blocks, or inserts blocks.
-    Plans for one model after the other are chained: ``second.after(first)`` is the plan that does both to the model
-    that ``first`` was made for.
+    A plan does one kind of thing: it removes units, widens axes, takes out or replaces blocks, inserts blocks, or
+    merges layers. Plans for one model after the other are chained: ``second.after(first)`` is the plan that does both to the
+    model that ``first`` was made for.
 
     Attributes:
         edits: the changes, each on another axis or another block.
@@ -76,6 +76,15 @@ class Plan:
             raise PlanError("a plan changes widths or blocks, not both; make two and chain them with plan.after(...)")
         if (self.resizes and self.widenings) or (self.block_edits and self.insertions):
             raise PlanError("a plan removes or adds, not both; make two and chain them with plan.after(...)")
+        fused = [layer for edit in self.fusions for layer in edit.layers]
+        if fused and (names or self.resizes or self.sizes or self.layouts):
+            raise PlanError("a plan that fuses layers does nothing else; make two and chain them with plan.after(...)")
+        for edit in self.fusions:
+            if edit.into not in edit.layers or any(not then.startswith(f"{edit.layers[-1]}.") for then in edit.then):
+                raise PlanError(
+                    f"fusion into {edit.into!r}: it must be one of its layers, and then lie in the last one"
+                )
+        names = [*names, *fused]
         for name in names:
             if not name or names.count(name) > 1:
                 raise PlanError(f"block {name!r} is edited twice, or has no name")
@@ -124,6 +133,11 @@ class Plan:
         return bool(self.widenings or self.insertions)
 
     @property
+    def fusions(self) -> tuple[FuseLayers, ...]:
+        """The exact merges of layers; none where anything else changes."""
+        return tuple(edit for edit in self.edits if isinstance(edit, FuseLayers))
+
+    @property
     def steps(self) -> tuple[Plan, ...]:
         """The plans to carry out one after the other; the last is this one without those before it."""
         return (*self.before, replace(self, before=()))
@@ -133,6 +147,7 @@ class Plan:
         refitted = earlier.refitted
         for plan in self.steps:
             passed = {plan.renamed(name) for name in refitted}
+            passed |= {f"{e.place}.{kind}" for e in plan.fusions if e.reads(refitted) for kind in ("weight", "bias")}
             refitted = frozenset(name for name in passed if name is not None) | plan.refitted
         return replace(self, before=(*earlier.steps, *self.before), refitted=refitted)
 
@@ -142,6 +157,9 @@ class Plan:
             return None
         if self.insertions:
             return renamed_behind(name, [e.block for e in self.insertions])
+        if self.fusions:
+            found = (e.renamed(name) for e in self.fusions if any(_lies_in(name, layer) for layer in e.layers))
+            return next(found, name)
         return renamed(name, [e.block for e in self.block_edits if isinstance(e, RemoveBlock) and e.delete])
 
     def place(self, block: str) -> str | None:
@@ -210,10 +228,14 @@ class Plan:
         blocks = len(self.block_edits) + len(self.insertions)
         if blocks:
             what = f"{blocks} blocks"
+        if self.fusions:
+            what = f"{len(self.fusions)} exact merges"
         lines.append(f"Plan: {what}, {len(self.attributes)} attributes")
         for edit in self.resizes:
             note = f"   up to {', '.join(edit.statistics[:2])}" if edit.statistics else ""
             lines.append(f"  {edit.axis:<48} {edit.size:>6} -> {len(edit.keep):<6}{note}")
+        for fused in self.fusions:
+            lines.append(f"  {fused.place:<48} computes what {', '.join(fused.layers)} did")
         for block in self.block_edits:
             how = "removed" if isinstance(block, RemoveBlock) else f"replaced by a {block.kind} map of {block.width}"
             lines.append(f"  {block.block:<48} {how}")
@@ -221,3 +243,7 @@ class Plan:
         lines += [f"  {insertion.block:<48} a copy of it behind it" for insertion in self.insertions]
         lines += [f"  {axis:<48} left as it is: {why}" for axis, why in self.left.items()]
         return "\n".join(lines)
+
+
+def _lies_in(name: str, path: str) -> bool:
+    return name == path or name.startswith(f"{path}.")

@@ -10,6 +10,7 @@ from torch import nn
 from ..errors import InputError, PlanError
 from ..plans import Plan
 from ..plans.carrying import carry_out
+from ..plans.fused import fuse
 from ..plans.inserting import insert_blocks
 from ..plans.values import resized_values
 from ..wiring.collector import no_collections
@@ -57,6 +58,8 @@ def _applied(model: nn.Module, plan: Plan) -> nn.Module:
         insert_blocks(edited, plan)
     elif plan.block_edits:
         carry_out(edited, plan)
+    elif plan.fusions:
+        fuse(edited, plan)
     else:
         write_attributes(edited, plan)
         describe_again(model, edited)
@@ -83,6 +86,8 @@ def check_fits(model: nn.Module, plan: Plan) -> None:
     modules = {path for path, _ in model.named_modules()}
     changed = (*plan.block_edits, *plan.insertions)
     faults += [f"there is no module {edit.block}" for edit in changed if edit.block not in modules]
+    faults += [f"there is no module {edit.block}" for edit in plan.block_edits if edit.block not in modules]
+    faults += [f"there is no module {name}" for e in plan.fusions for name in e.layers if name not in modules]
     if not faults:
         faults = ["tensors that the plan does not change differ in name or shape"]
     raise PlanError(
