@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from .. import __version__
 from ..errors import FileError, PlanError
-from ..plans.edits import Edit, RemoveBlock, ReplaceBlock, ResizeAxis
+from ..plans.edits import Edit, RemoveBlock, RemoveBranch, ReplaceBlock, ResizeAxis
 from ..plans.plan import Plan
 from ..wiring.layouts import layout_size
 from .layout_codec import MAX_UNITS, encode_layout
@@ -27,6 +27,7 @@ from .plan_schema import (
     EditEntry,
     PlanEntry,
     RemoveBlockEntry,
+    RemoveBranchEntry,
     ReplaceBlockEntry,
     StepEntry,
     WeightsEntry,
@@ -73,6 +74,9 @@ def _step_json(plan: Plan) -> dict[str, Any]:
 def _edit_json(edit: Edit) -> dict[str, Any]:
     if isinstance(edit, RemoveBlock):
         return {"kind": "remove_block", "block": edit.block, "delete": edit.delete, "lists": list(edit.lists)}
+    if isinstance(edit, RemoveBranch):
+        modules, returns = list(edit.modules), [int(n) for n in edit.returns]
+        return {"kind": "remove_branch", "block": edit.block, "modules": modules, "returns": returns}
     if isinstance(edit, ReplaceBlock):
         return {"kind": "replace_block", "block": edit.block, "map": edit.kind, "width": int(edit.width)}
     return {
@@ -87,6 +91,8 @@ def _edit_json(edit: Edit) -> dict[str, Any]:
 def _edit(entry: EditEntry) -> Edit:
     if isinstance(entry, RemoveBlockEntry):
         return RemoveBlock(entry.block, entry.delete, tuple(entry.lists))
+    if isinstance(entry, RemoveBranchEntry):
+        return RemoveBranch(entry.block, tuple(entry.modules), tuple(entry.returns))
     if isinstance(entry, ReplaceBlockEntry):
         return ReplaceBlock(entry.block, entry.map, entry.width)
     return ResizeAxis(entry.axis, entry.size, tuple(entry.keep), tuple(entry.statistics))

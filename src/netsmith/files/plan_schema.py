@@ -57,8 +57,19 @@ class ReplaceBlockEntry(_Entry):
     width: Units
 
 
-KINDS = ("resize_axis", "remove_block", "replace_block")
-EditEntry = Annotated[ResizeAxisEntry | RemoveBlockEntry | ReplaceBlockEntry, Field(discriminator="kind")]
+class RemoveBranchEntry(_Entry):
+    """One ``RemoveBranch``."""
+
+    kind: Literal["remove_branch"]
+    block: Name
+    modules: Annotated[list[Name], Field(min_length=1, max_length=64)]
+    returns: Annotated[list[Annotated[int, Field(ge=0, le=64)]], Field(min_length=1, max_length=64)]
+
+
+KINDS = ("resize_axis", "remove_block", "remove_branch", "replace_block")
+EditEntry = Annotated[
+    ResizeAxisEntry | RemoveBlockEntry | RemoveBranchEntry | ReplaceBlockEntry, Field(discriminator="kind")
+]
 
 
 class WeightsEntry(_Entry):

@@ -2,7 +2,7 @@
 
 from .budget import Budget
 from .depth import plan_blocks
-from .edits import BlockEdit, Edit, RemoveBlock, ReplaceBlock, ResizeAxis
+from .edits import BlockEdit, Edit, RemoveBlock, RemoveBranch, ReplaceBlock, ResizeAxis
 from .plan import Plan
 from .removal import plan_removal
 
@@ -12,6 +12,7 @@ __all__ = [
     "Edit",
     "Plan",
     "RemoveBlock",
+    "RemoveBranch",
     "ReplaceBlock",
     "ResizeAxis",
     "plan_blocks",

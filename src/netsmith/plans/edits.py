@@ -41,6 +41,31 @@ class RemoveBlock:
     block: str
     delete: bool = True
     lists: tuple[str, ...] = ()
+    words = "removed"
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Paths of the modules that go."""
+        return (self.block,)
+
+
+@dataclass(frozen=True)
+class RemoveBranch:
+    """Drop what a module, or several in a row, add to a stream: each is replaced by one that returns zeros at once.
+
+    Promise: the edited model equals the original in which the branch's result is zero.
+
+    Attributes:
+        block: path, in the model that the plan was made for, of the module whose result is added; the last of
+        modules: paths of all, in call order; each but the last only feeds the next.
+        returns: for each module 0 where it returns a tensor, n where it returns a tuple of n that begins with one; the
+            others are then None.
+    """
+
+    block: str
+    modules: tuple[str, ...]
+    returns: tuple[int, ...]
+    words = "zeros"
 
 
 @dataclass(frozen=True)
@@ -61,6 +86,16 @@ class ReplaceBlock:
     kind: Literal["linear", "conv2d", "channels"]
     width: int
 
+    @property
+    def words(self) -> str:
+        """What is there now, for people."""
+        return f"an affine map ({self.kind})"
 
-BlockEdit = RemoveBlock | ReplaceBlock
-Edit = ResizeAxis | RemoveBlock | ReplaceBlock
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Paths of the modules that go."""
+        return (self.block,)
+
+
+BlockEdit = RemoveBlock | RemoveBranch | ReplaceBlock
+Edit = ResizeAxis | BlockEdit

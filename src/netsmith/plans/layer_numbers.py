@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
+from ..errors import PlanError
 from ..wiring import Wiring
 from ..wiring.construction import constructed, construction
 from ..wiring.depth import number_at, owner_of, parent_of
@@ -33,14 +34,25 @@ class LayerNumbers:
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def layer_numbers(wiring: Wiring, deleted: Sequence[str]) -> Iterator[LayerNumbers]:
-    """Candidates, the most likely first; the caller tries which of them runs."""
+def layer_numbers(wiring: Wiring, deleted: Sequence[str], silent: Sequence[str] = ()) -> Iterator[LayerNumbers]:
+    """Candidates, the most likely first; the caller tries which of them runs.
+
+    Args:
+        wiring: of the model.
+        deleted: items that are taken out of their stacks.
+        silent: modules that are replaced by zeros, so that a cache hears nothing of them: those of their kind that come
+            later move up in it.
+
+    Raises:
+        PlanError: a cache would no longer know which layer is which.
+    """
     stacks: dict[str, list[str]] = {}
     for path in deleted:
         stacks.setdefault(parent_of(path)[0], []).append(path)
     indices: Changes = {}
-    for stack, gone in stacks.items():
-        indices |= _indices(wiring.model, stack, gone)
+    holders = [parent_of(path)[0] for path in stacks_above(wiring.model, silent)]
+    for stack in dict.fromkeys((*stacks, *holders)):
+        indices |= _indices(wiring.model, stack, stacks.get(stack, ()), silent)
     configured = _configured(wiring.model, stacks)
     fresh: dict[str, tuple[str, ...]] = {}
     every: dict[str, tuple[str, ...]] = {}
@@ -55,10 +67,19 @@ def layer_numbers(wiring: Wiring, deleted: Sequence[str]) -> Iterator[LayerNumbe
         yield LayerNumbers({**configured, **indices}, every)
 
 
-def _indices(model: nn.Module, stack: str, gone: Sequence[str]) -> Changes:
+def stacks_above(model: nn.Module, paths: Sequence[str]) -> list[str]:
+    """Every item of an ``nn.Sequential`` or ``nn.ModuleList`` in which one of these modules lies."""
+    above = {".".join(path.split(".")[:n]) for path in paths for n in range(1, path.count(".") + 1)}
+    return sorted(
+        item for item in above if isinstance(model.get_submodule(parent_of(item)[0]), (nn.Sequential, nn.ModuleList))
+    )
+
+
+def _indices(model: nn.Module, stack: str, gone: Sequence[str], silent: Sequence[str]) -> Changes:
     """Index attributes of the layers that move up."""
     items = list(model.get_submodule(stack)._modules.items())
-    lost = {i for i, (name, _) in enumerate(items) if f"{stack}.{name}".lstrip(".") in gone}
+    places = [f"{stack}.{name}".lstrip(".") for name, _ in items]
+    deleted = {i for i, place in enumerate(places) if place in gone}
     seen: dict[str, dict[int, int]] = {}
     for i, (_, item) in enumerate(items):
         for path, module in modules_of(item) if item is not None else ():
@@ -67,17 +88,49 @@ def _indices(model: nn.Module, stack: str, gone: Sequence[str]) -> Changes:
                     seen.setdefault(f"{path}:{name}", {})[i] = value
     changes: Changes = {}
     for key, values in seen.items():
-        first, *others = {value - i for i, value in values.items()}
-        # two layers with 1 and 2 may as well be dilations; three in a row are an index
-        if others or first not in (0, 1) or len(values) < 2 + first:
-            continue
         path, _, name = key.partition(":")
-        for i, value in values.items():
-            shift = sum(j < i for j in lost)
-            if shift and i not in lost:
-                place = ".".join(piece for piece in (stack, items[i][0], path) if piece)
-                changes[f"{place}:{name}"] = (value, value - shift)
+        full = [".".join(piece for piece in (place, path) if piece) for place in places]
+        mute = {i for i in values if any(full[i] == s or full[i].startswith(f"{s}.") for s in silent)} - deleted
+        by_place = _is_index(values)
+        if not (deleted or mute) or not (by_place or _is_index(dict(enumerate(values.values())))):
+            continue
+        lost = deleted | mute if by_place else (deleted | mute) & set(values)
+        moved = {i: (value, value - sum(j < i for j in lost)) for i, value in values.items() if i not in lost}
+        if mute:
+            _check_cache(model, stack, len(items), values, moved, f"{stack}.*.{key}")
+        changes |= {f"{full[i]}:{name}": change for i, change in moved.items() if change[0] != change[1]}
     return changes
+
+
+def _is_index(values: Mapping[int, int]) -> bool:
+    """Place -> number: whether it numbers the places from 0 or 1 on.
+
+    Two layers with 1 and 2 may as well be dilations; three in a row are an index.
+    """
+    first, *others = {value - place for place, value in values.items()}
+    return not others and first in (0, 1) and len(values) >= 2 + first
+
+
+def _check_cache(
+    model: nn.Module,
+    stack: str,
+    count: int,
+    values: Mapping[int, int],
+    moved: Mapping[int, tuple[int, int]],
+    what: str,
+) -> None:
+    """Raise where layers cannot move up in a cache that knows them by these numbers."""
+    if not moved:
+        raise PlanError(f"no layer would be left that has {what}: a cache that counts by it would stay empty")
+    first = min(values.values())
+    if len(values) < count and sorted(values.values()) != list(range(first, first + len(values))):
+        raise PlanError(f"{what} numbers layers of several kinds, of which only one would move up")
+    places = [".".join(stack.split(".")[:n]) for n in range(len(stack.split(".")))]
+    for config in (model.get_submodule(place).__dict__.get("config") for place in places):
+        for name, entries in getattr(config, "__dict__", {}).items():
+            if type(entries) in (list, tuple) and len(entries) == count:
+                if any(entries[old - first] != entries[new - first] for old, new in moved.values()):
+                    raise PlanError(f"{name} of the configuration says of each {what} of which kind it is")
 
 
 def _configured(model: nn.Module, stacks: Mapping[str, Sequence[str]]) -> Changes:

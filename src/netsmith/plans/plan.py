@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from ..errors import PlanError
 from ..wiring.depth import renamed
 from ..wiring.layouts import Layout, axis_names, kept_positions, layout_size
-from .edits import BlockEdit, Edit, RemoveBlock, ResizeAxis
+from .edits import BlockEdit, Edit, RemoveBlock, RemoveBranch, ResizeAxis
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Plan:
                 raise PlanError(f"layout of {tensor!r} names axes without a size: {', '.join(sorted(unknown))}")
 
     def _check_blocks(self) -> None:
-        names = [edit.block for edit in self.block_edits]
+        names = [path for edit in self.block_edits for path in edit.modules]
         if names and (self.resizes or self.sizes or self.layouts):
             raise PlanError("a plan changes widths or blocks, not both; make two and chain them with plan.after(...)")
         for name in names:
@@ -76,6 +76,11 @@ class Plan:
                 raise PlanError(f"block {name!r} is edited twice, or has no name")
             if any(other.startswith(f"{name}.") for other in names):
                 raise PlanError(f"an edited block lies inside {name!r}, which is edited too")
+        for edit in self.block_edits:
+            if isinstance(edit, RemoveBranch) and (
+                edit.modules[-1:] != (edit.block,) or len(edit.modules) != len(edit.returns)
+            ):
+                raise PlanError(f"branch {edit.block!r} does not end its modules, or they are not as many as returns")
 
     @property
     def resizes(self) -> tuple[ResizeAxis, ...]:
@@ -102,7 +107,7 @@ class Plan:
 
     def renamed(self, name: str) -> str | None:
         """What this plan (not those before it) makes of a tensor's or module's name; None for what it takes away."""
-        if any(name == e.block or name.startswith(f"{e.block}.") for e in self.block_edits):
+        if any(name == path or name.startswith(f"{path}.") for e in self.block_edits for path in e.modules):
             return None
         return renamed(name, [e.block for e in self.block_edits if isinstance(e, RemoveBlock) and e.delete])
 
@@ -153,7 +158,6 @@ class Plan:
             note = f"   up to {', '.join(edit.statistics[:2])}" if edit.statistics else ""
             lines.append(f"  {edit.axis:<48} {edit.size:>6} -> {len(edit.keep):<6}{note}")
         for block in self.block_edits:
-            how = "removed" if isinstance(block, RemoveBlock) else f"replaced by a {block.kind} map of {block.width}"
-            lines.append(f"  {block.block:<48} {how}")
+            lines.append(f"  {block.block:<48} {block.words}")
         lines += [f"  {axis:<48} left as it is: {why}" for axis, why in self.left.items()]
         return "\n".join(lines)

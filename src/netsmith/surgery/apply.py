@@ -77,7 +77,7 @@ def check_fits(model: nn.Module, plan: Plan) -> None:
         if name in slots and slots[name] != plan.shape_before(name)
     ]
     modules = {path for path, _ in model.named_modules()}
-    faults += [f"there is no module {edit.block}" for edit in plan.block_edits if edit.block not in modules]
+    faults += [f"there is no module {path}" for e in plan.block_edits for path in e.modules if path not in modules]
     if not faults:
         faults = ["tensors that the plan does not change differ in name or shape"]
     raise PlanError(

@@ -12,6 +12,7 @@ from torch import nn
 from ..errors import CaptureError, InputError, UnknownOpError
 from . import spaces
 from .blocks import find_blocks
+from .branches import find_branches
 from .capture import Capture, capture
 from .collector import no_collections
 from .construction import construction
@@ -220,6 +221,7 @@ class _Namer:
             fake=captured.fake,
             construction=construction(model),
             recomputed=recomputed_buffers(model),
+            branches=find_branches(model, captured, self.layout),
         )
 
     def _matters(self, expression: Any) -> bool:
