@@ -3,7 +3,8 @@
     python benchmarks/depth/healing.py [--shared ../shared/data] [--rates 0.003 0.01 0.03]
 
 The cut network (see ``run.py``) is distilled from resnet56-jpeg without labels, on augmented training images in batches
-of 128. 2,500 training images are set aside: on them the learning rate is chosen, by short runs of 40 steps. Then one
+of 128. 2,500 training images are set aside: on them the learning rate is chosen, by short runs of 40 steps (the
+original was trained on them too, so their accuracy says nothing but which rate is better). Then one
 epoch over the other 47,500 with that rate. resnet20-jpeg and resnet56-jpeg are the dense siblings; between their MACs
 stands the line from one to the other. The test images are looked at at the end. Writes healing.json and healing.md.
 """
@@ -67,7 +68,12 @@ def main() -> None:
     seconds = time.perf_counter() - start
 
     test = oneshot.images(options.shared / "cifar10-jpeg" / "test.parquet")
-    models = {"resnet20-jpeg": oneshot.trained(20, options.shared), "resnet56-jpeg": big, "cut": small, "healed": healed}
+    models = {
+        "resnet20-jpeg": oneshot.trained(20, options.shared),
+        "resnet56-jpeg": big,
+        "cut": small,
+        "healed": healed,
+    }
     rows = {
         name: {"macs": netsmith.measure(model, x[:1]).macs, "accuracy": oneshot.accuracy(model, test)}
         for name, model in models.items()

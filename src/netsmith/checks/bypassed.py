@@ -30,15 +30,19 @@ def with_blocks_bypassed(
     for edit in plan.block_edits:
         instead[edit.block] = "zeros" if isinstance(edit, RemoveBranch) else None
         if isinstance(edit, ReplaceBlock):
-            instead[edit.block] = partial(_mapped, edit.kind, plan.place(edit.block), tensor)
+            instead[edit.block] = partial(_mapped, edit, plan.place(edit.block), tensor)
     return bypassed(model, instead)
 
 
-def _mapped(kind: str, place: str | None, tensor: Callable[[str], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+def _mapped(
+    edit: ReplaceBlock, place: str | None, tensor: Callable[[str], torch.Tensor], x: torch.Tensor
+) -> torch.Tensor:
     weight, bias = tensor(f"{place}.weight"), tensor(f"{place}.bias")
-    if kind == "linear":
+    if edit.kind == "linear":
         return torch.einsum("...i,oi->...o", x, weight) + bias
     constant = bias.reshape(1, -1, 1, 1)
-    if kind == "channels":
+    if edit.kind == "channels":
         return x * weight.reshape(1, -1, 1, 1) + constant
-    return torch.einsum("nihw,oi->nohw", x, weight.flatten(1)) + constant
+    patches = nn.functional.unfold(x, edit.kernel, stride=edit.stride)  # (N, inputs · kernel², positions)
+    made = torch.einsum("nip,oi->nop", patches, weight.flatten(1))
+    return made.unflatten(2, (-1, (x.shape[3] - edit.kernel) // edit.stride + 1)) + constant

@@ -78,7 +78,11 @@ def _edit_json(edit: Edit) -> dict[str, Any]:
         modules, returns = list(edit.modules), [int(n) for n in edit.returns]
         return {"kind": "remove_branch", "block": edit.block, "modules": modules, "returns": returns}
     if isinstance(edit, ReplaceBlock):
-        return {"kind": "replace_block", "block": edit.block, "map": edit.kind, "width": int(edit.width)}
+        record = {"kind": "replace_block", "block": edit.block, "map": edit.kind, "width": int(edit.width)}
+        if edit.outputs is None and edit.stride == edit.kernel == 1:
+            return record
+        outputs = None if edit.outputs is None else int(edit.outputs)
+        return {**record, "outputs": outputs, "stride": int(edit.stride), "kernel": int(edit.kernel)}
     return {
         "kind": "resize_axis",
         "axis": edit.axis,
@@ -94,7 +98,7 @@ def _edit(entry: EditEntry) -> Edit:
     if isinstance(entry, RemoveBranchEntry):
         return RemoveBranch(entry.block, tuple(entry.modules), tuple(entry.returns))
     if isinstance(entry, ReplaceBlockEntry):
-        return ReplaceBlock(entry.block, entry.map, entry.width)
+        return ReplaceBlock(entry.block, entry.map, entry.width, entry.outputs, entry.stride, entry.kernel)
     return ResizeAxis(entry.axis, entry.size, tuple(entry.keep), tuple(entry.statistics))
 
 

@@ -55,6 +55,9 @@ class ReplaceBlockEntry(_Entry):
     block: Name
     map: Literal["linear", "conv2d", "channels"]
     width: Units
+    outputs: Units | None = None
+    stride: Annotated[int, Field(ge=1, le=64)] = 1
+    kernel: Annotated[int, Field(ge=1, le=64)] = 1
 
 
 class RemoveBranchEntry(_Entry):

@@ -69,14 +69,18 @@ def _map(model: nn.Module, edit: ReplaceBlock) -> nn.Module:
 def _affine(edit: ReplaceBlock, device: torch.device, dtype: torch.dtype) -> nn.Module:
     """A module that returns its input, until it is fitted."""
     width = edit.width
+    outputs, kernel = edit.outputs or width, edit.kernel
     made: nn.Linear | nn.Conv2d
     if edit.kind == "linear":
         made = nn.utils.skip_init(nn.Linear, width, width, device=device, dtype=dtype)
         identity = torch.eye(width)
     else:
         groups = width if edit.kind == "channels" else 1
-        made = nn.utils.skip_init(nn.Conv2d, width, width, 1, groups=groups, device=device, dtype=dtype)
-        identity = (torch.ones(width, 1) if groups > 1 else torch.eye(width))[:, :, None, None]
+        made = nn.utils.skip_init(
+            nn.Conv2d, width, outputs, kernel, stride=edit.stride, groups=groups, device=device, dtype=dtype
+        )
+        identity = (torch.ones(width, 1) if groups > 1 else torch.eye(outputs, width))[:, :, None, None]
+        identity = identity.expand(-1, -1, kernel, kernel) / kernel**2
     with torch.no_grad():
         made.weight.copy_(identity.reshape(made.weight.shape))
         assert made.bias is not None

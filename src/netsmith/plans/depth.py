@@ -110,7 +110,10 @@ def _part(wiring: Wiring, edit: BlockEdit) -> Block:
     """What an edit takes out."""
     name = edit.block
     kind, plural = ("branch", "branches") if isinstance(edit, RemoveBranch) else ("block", "blocks")
-    parts = {part.name: part for part in (wiring.branches if kind == "branch" else wiring.blocks)}
+    able: tuple[Block, ...] = wiring.branches if kind == "branch" else wiring.blocks
+    if isinstance(edit, ReplaceBlock):
+        able = (*able, *wiring.transitions)
+    parts = {part.name: part for part in able}
     if name not in parts:
         some = ", ".join(repr(b) for b in list(parts)[:6])
         raise UnknownNameError(f"{name!r} is no {kind} of this model; {plural} are {some or 'none'}")

@@ -70,21 +70,32 @@ class RemoveBranch:
 
 @dataclass(frozen=True)
 class ReplaceBlock:
-    """Put a plain affine map in a block's place: ``nn.Linear``, or ``nn.Conv2d`` with a 1×1 kernel.
+    """Put a plain affine map in a block's place: ``nn.Linear``, or ``nn.Conv2d`` whose kernel is its stride at most.
 
     Promise: the edited model equals the original in which the block returns that map of its first input. As planned the
-    map is the identity; fitted values are listed as refitted.
+    map is the identity, as far as the widths allow (the mean over a kernel's positions); fitted values are listed as
+    refitted.
 
     Attributes:
         block: module path in the model that the plan was made for.
         kind: "linear" maps the last dimension, "conv2d" the second of four, "channels" scales and shifts each channel
             of the second of four.
-        width: inputs and outputs of the map, ≥ 1.
+        width: inputs of the map, ≥ 1.
+        outputs: of the map; None: as many as inputs. Only "conv2d" may have others.
+        stride, kernel: of "conv2d", in both directions.
     """
 
     block: str
     kind: Literal["linear", "conv2d", "channels"]
     width: int
+    outputs: int | None = None
+    stride: int = 1
+    kernel: int = 1
+
+    @property
+    def keeps_shape(self) -> bool:
+        """Whether what comes out has the shape of what goes in."""
+        return self.outputs in (None, self.width) and self.stride == self.kernel == 1
 
     @property
     def words(self) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from ..errors import PlanError
 from ..wiring.depth import renamed
 from ..wiring.layouts import Layout, axis_names, kept_positions, layout_size
-from .edits import BlockEdit, Edit, RemoveBlock, RemoveBranch, ResizeAxis
+from .edits import BlockEdit, Edit, RemoveBlock, RemoveBranch, ReplaceBlock, ResizeAxis
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,8 @@ class Plan:
                 edit.modules[-1:] != (edit.block,) or len(edit.modules) != len(edit.returns)
             ):
                 raise PlanError(f"branch {edit.block!r} does not end its modules, or they are not as many as returns")
+            if isinstance(edit, ReplaceBlock) and edit.kind != "conv2d" and not edit.keeps_shape:
+                raise PlanError(f"block {edit.block!r}: only a conv2d map has other outputs, a stride or a kernel")
 
     @property
     def resizes(self) -> tuple[ResizeAxis, ...]:

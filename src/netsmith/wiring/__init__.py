@@ -3,7 +3,7 @@
 from .inputs import as_arguments, call_model
 from .slots import IntSlot, Slot, fingerprint, int_slots, tensor_slots
 from .trace import trace
-from .wiring import Axis, Block, Branch, Member, Wiring
+from .wiring import Axis, Block, Branch, Member, Transition, Wiring
 
 __all__ = [
     "Axis",
@@ -12,6 +12,7 @@ __all__ = [
     "IntSlot",
     "Member",
     "Slot",
+    "Transition",
     "Wiring",
     "as_arguments",
     "call_model",

@@ -38,8 +38,8 @@ class _Finder:
         self.calls: Sequence[Recorded] = captured.recorder.calls[: captured.eval_calls]
         self.matrices = {name for name, (tensor, _) in captured.tensors.items() if tensor.dim() > 1}
         self.readers: dict[Origin, list[int]] = {}
-        for i, call in enumerate(self.calls):
-            for origin in call.origins:
+        for i, each in enumerate(self.calls):
+            for origin in each.origins:
                 self.readers.setdefault(origin, []).append(i)
         self.given_out = set(captured.output_origins)
         runs: dict[str, int] = {}
@@ -94,7 +94,7 @@ class _Finder:
                 call = self.calls[reader]
                 others = [o for o in call.origins if o != origin and o.kind in ("call", "input")]
                 if call.name in _SUMS and len(others) == 1:
-                    found |= set(self.unwound(others[0]))
+                    found |= self.unwound(others[0])
                 elif call.name not in _KEEP_ZEROS or others:
                     return set()
                 made = Origin("call", call=reader)
@@ -108,15 +108,19 @@ class _Finder:
         readers = self.readers.get(made, [])
         return bool(readers) and made not in self.given_out and all(self.calls[r].name in _SUMS for r in readers)
 
-    def unwound(self, origin: Origin) -> list[Origin]:
-        """The value, and what it was before calls that only pass it on."""
-        row = [origin]
-        while row[-1].kind == "call" and self.calls[row[-1].call].name in _KEEP_ZEROS:
-            before = [o for o in self.calls[row[-1].call].origins if o.kind in ("call", "input")]
-            if len(before) != 1 or before[0] in row:
-                break
-            row.append(before[0])
-        return row
+    def unwound(self, origin: Origin) -> set[Origin]:
+        """The value, what it was before calls that only pass it on, and the parts of which it is the sum."""
+        pending, seen = [origin], {origin}
+        while pending:
+            each = pending.pop()
+            if each.kind != "call":
+                continue
+            before = [o for o in self.calls[each.call].origins if o.kind in ("call", "input")]
+            name = self.calls[each.call].name
+            if name in _SUMS or (name in _KEEP_ZEROS and len(before) == 1):
+                pending += [o for o in before if o not in seen]
+                seen.update(before)
+        return seen
 
     def row(self, last: ModuleCall, streams: set[Origin]) -> list[ModuleCall] | None:
         """The module, and before it those that only feed it, back to one that reads the stream."""
@@ -162,4 +166,3 @@ def _inside(modules: Sequence[str], others: Sequence[str]) -> bool:
     """Whether every module lies in one of the others, and they are not the same."""
     each = all(any(m == o or m.startswith(f"{o}.") for o in others) for m in modules)
     return each and tuple(modules) != tuple(others)
-

@@ -112,6 +112,18 @@ class Branch(Block):
 
 
 @dataclass(frozen=True)
+class Transition(Block):
+    """A block of a stack that changes the shape of images: (N, inputs, H, W) -> (N, outputs, H / stride, W / stride).
+
+    Sizes are rounded up.
+    """
+
+    inputs: int
+    outputs: int
+    stride: int
+
+
+@dataclass(frozen=True)
 class WiredCall:
     """One call of a torch function: names and layouts only.
 
@@ -152,6 +164,7 @@ class Wiring:
         axes: every axis that lies in a parameter or buffer.
         blocks: parts with the same axes in and out, in call order.
         branches: parts whose result is only added to a stream, in call order.
+        transitions: blocks of a stack that change the shape of images, in call order.
         unsupported: functions without a rule.
         sizes: size of every named axis, inner ones included.
         layouts: tensor name -> layout of each dimension; a tied tensor appears under its first name.
@@ -185,6 +198,7 @@ class Wiring:
     construction: Construction | None = None
     recomputed: frozenset[str] = frozenset()
     branches: tuple[Branch, ...] = ()
+    transitions: tuple[Transition, ...] = ()
 
     @cached_property
     def readers(self) -> dict[int, list[int]]:
@@ -203,8 +217,10 @@ class Wiring:
 
     @cached_property
     def parts(self) -> dict[str, Block]:
-        """Blocks and branches by name; a name that is both is the block."""
-        return {part.name: part for part in (*self.branches, *self.blocks)}
+        """Everything that can be cut, by name; one that is a branch as well as a block is a block if it is residual."""
+        blocks = sorted(self.blocks, key=lambda block: block.residual)
+        plain = sum(not block.residual for block in blocks)
+        return {part.name: part for part in (*blocks[:plain], *self.branches, *self.transitions, *blocks[plain:])}
 
     @property
     def free_axes(self) -> tuple[Axis, ...]:
