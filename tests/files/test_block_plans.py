@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import netsmith
-from block_networks import images, stacked
+from block_networks import Narrowing, images, stacked
 from netsmith.errors import FileError, PlanError
 from netsmith.files import load_plan, plan_from_json, plan_to_json
 from netsmith.files.plan_file import checksum
@@ -130,3 +130,17 @@ def test_a_plan_that_reaches_elsewhere_is_refused(
     file.write_text(json.dumps(record | {"checksum": checksum(record)}))
     with pytest.raises(PlanError, match=message):
         netsmith.load(tmp_path / "m", stacked)
+
+
+def test_a_map_that_changes_the_shape_comes_back(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, x = Narrowing().eval(), torch.randn(2, 3, 6, 6)
+    plan = plan_blocks(netsmith.trace(model, x), [ReplaceBlock("two.0", "conv2d", 4, 8, 2, 2)])
+    small = netsmith.apply(model, plan)
+    assert plan_from_json(plan_to_json(plan)) == plan and netsmith.verify(model, small, plan, x)
+    netsmith.save(small, tmp_path / "m", plan=plan)
+    assert torch.equal(netsmith.load(tmp_path / "m", Narrowing)(x), small(x))
+    with pytest.raises(PlanError, match="only a conv2d map has other outputs, a stride or a kernel"):
+        Plan((ReplaceBlock("two.0", "linear", 4, 8),), {}, {}, {}, "")
+    with pytest.raises(PlanError, match=r"without two\.0 the model would be another"):
+        plan_blocks(netsmith.trace(model, x), [ReplaceBlock("two.0", "conv2d", 4, 8, 1, 1)])

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 import netsmith
-from block_networks import images, stacked
+from block_networks import Narrowing, images, stacked
 from netsmith.plans import plan_blocks
-from netsmith.recovery.bridging import bridges
+from netsmith.recovery.bridging import bridges, projections
 
 
 def test_an_affine_block_is_found() -> None:
@@ -51,3 +51,33 @@ def test_batches_of_several_lengths() -> None:
     model = nn.Sequential(nn.Linear(3, 3))
     (bridge,) = bridges(model, "0", "0", [torch.randn(4, 9, 3), torch.randn(4, 5, 3)])
     assert bridge.weight.shape == (3, 3) and torch.isfinite(bridge.weight).all()
+
+
+def test_shape_changing_blocks_are_projected_from_positions_or_patches() -> None:
+    torch.manual_seed(0)
+    model = Narrowing().eval()
+    model.two[0] = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(4, 8, 1), nn.Conv2d(8, 8, 1))  # affine in patches
+    wiring = netsmith.trace(model, torch.randn(1, 3, 6, 6))
+    batches = [torch.randn(64, 3, 6, 6)]
+    points, patches = projections(model, "two.0", wiring.transitions[0], batches)
+    assert [(b.edit.outputs, b.edit.stride, b.edit.kernel) for b in (points, patches)] == [(8, 2, 1), (8, 2, 2)]
+    x = torch.randn(4, 4, 6, 6)
+    with torch.no_grad():
+        wanted = model.two[0](x)
+        error = [float((b.function(x) - wanted).square().mean() / wanted.var()) for b in (points, patches)]
+    assert error[1] < 0.02 and error[1] < error[0] / 5
+    for bridge in (points, patches):
+        plan = plan_blocks(wiring, [bridge.edit])
+        small = netsmith.apply(model, plan)
+        bridge.put(small.two[0])
+        with torch.no_grad():
+            assert torch.allclose(small.two[0](x), bridge.function(x), atol=1e-5)
+        done = plan.with_refitted(["two.0.weight", "two.0.bias"])
+        assert netsmith.verify(model, small, done, torch.randn(2, 3, 6, 6))
+
+
+def test_patches_must_tile_the_image() -> None:
+    model = Narrowing().eval()
+    transition = netsmith.trace(model, torch.randn(1, 3, 7, 7)).transitions[0]
+    found = projections(model, "two.0", transition, [torch.randn(9, 3, 7, 7)])
+    assert [bridge.edit.kernel for bridge in found] == [1]

@@ -9,11 +9,13 @@ import torch
 from torch import nn
 
 import netsmith
-from block_networks import Placed, Stacked, images, stacked
+from block_networks import Narrowing, Placed, Stacked, Streamed, images, stacked
 from netsmith.errors import BudgetError, EvidenceError, InputError
+from netsmith.evidence.bypassing import bypassed
 from netsmith.plans import RemoveBlock, ReplaceBlock
+from netsmith.recovery import rejoin
 from netsmith.searches import plan_cut
-from netsmith.searches.cutting import candidates
+from netsmith.searches.candidates import candidates
 
 DATA = [images(24)[:12], images(24)[12:]]
 
@@ -38,7 +40,7 @@ def test_candidates_are_items_not_the_stack() -> None:
     assert list(found) == ["blocks.0", "blocks.1", "blocks.2", "blocks.3", "alone"] and left == {}
 
 
-@pytest.mark.parametrize("influence", ["divergence", "cosine"])
+@pytest.mark.parametrize("influence", ["divergence", "cosine", "taylor"])
 def test_the_least_influential_go_first(influence: Any) -> None:
     assert cut(uneven(), blocks=1, influence=influence) == ["blocks.1"]
     assert cut(uneven(), blocks=2, influence=influence) == ["blocks.1", "blocks.3"]
@@ -96,8 +98,12 @@ def test_requests_that_make_no_sense() -> None:
         ({"blocks": True}, "blocks=True must be an int ≥ 1"),
         ({"threshold": -1}, "threshold=-1 must be a number > 0"),
         ({"budget": 0.5}, "budget is a float; give e.g."),
-        ({"blocks": 1, "influence": "taylor"}, "influence='taylor'; give"),
+        ({"blocks": 1, "influence": "fisher"}, "influence=.fisher.; give one of divergence, cosine, taylor"),
         ({"blocks": 9}, "blocks=9, but only 5 blocks can be cut"),
+        ({"blocks": 1, "loss": nn.functional.cross_entropy}, 'influence="divergence" takes no loss'),
+        ({"blocks": 1, "evaluate": 3}, "evaluate is a function of a model"),
+        ({"blocks": 1, "evaluate": float, "influence": "cosine"}, "takes the place of influence="),
+        ({"blocks": 1, "evaluate": lambda model: "good"}, "evaluate returned 'good'; it must return one number"),
     ]:
         with pytest.raises(InputError, match=message):
             plan_cut(wiring, data=DATA, maps=False, **options)  # type: ignore[arg-type]
@@ -107,3 +113,81 @@ def test_requests_that_make_no_sense() -> None:
         plan_cut(wiring, blocks=1, data=[])
     with pytest.raises(InputError, match=r"wiring is a Stacked; give what trace"):
         plan_cut(stacked(), blocks=1, data=DATA)  # type: ignore[arg-type]
+
+
+def test_too_many_blocks_are_refused_before_anything_is_measured() -> None:
+    class Unread:
+        def __iter__(self) -> Any:
+            raise AssertionError("data was read")
+
+    with pytest.raises(InputError, match="blocks=99, but only 5 blocks can be cut"):
+        plan_cut(netsmith.trace(stacked(), images(1)), blocks=99, data=Unread())
+
+
+def test_what_a_user_measures_decides() -> None:
+    model, modes = uneven(), []
+    with torch.no_grad(), bypassed(model, {"blocks.2": None}):
+        wanted = model(DATA[0])
+
+    def evaluate(candidate: nn.Module) -> float:
+        modes.append(candidate.training)
+        return -float((candidate(DATA[0]) - wanted).square().mean())
+
+    assert cut(model, blocks=1) == ["blocks.1"]
+    assert cut(model, blocks=1, evaluate=evaluate) == ["blocks.2"]
+    assert "blocks.2" in cut(model, threshold=1e-9, evaluate=evaluate)
+    assert modes and not any(modes)
+
+
+def streamed() -> Streamed:
+    """The second branch of layer 0 does nothing, and so does the first of layer 2; each layer as a whole does."""
+    torch.manual_seed(0)
+    model = Streamed("pre", layers=3).eval()
+    with torch.no_grad():
+        for module in (model.layers[0].down, model.layers[2].mix):
+            module.weight.mul_(1e-3), module.bias.mul_(1e-3)
+    return model
+
+
+def test_branches_compete_where_a_cost_or_a_threshold_is_set() -> None:
+    wiring = netsmith.trace(streamed(), torch.randn(1, 3))
+    data = [torch.randn(64, 3, generator=torch.Generator().manual_seed(1))] * 2
+    plan = plan_cut(wiring, threshold=1e-3, data=data, maps=False)
+    assert [e.block for e in plan.block_edits] == ["layers.0.down", "layers.2.mix"]
+    assert netsmith.verify(wiring.model, netsmith.apply(wiring.model, plan), plan, torch.randn(2, 3))
+    plan = plan_cut(wiring, budget=netsmith.Budget(macs=0.8), data=data, maps=False)
+    assert plan.block_edits[0].block == "layers.0.down"  # more is saved by it than by layers.2.mix
+    plan = plan_cut(wiring, threshold=1e-3, data=data, maps=False, branches=False)
+    assert plan.edits == ()
+    plan = plan_cut(wiring, blocks=1, data=data, maps=False)
+    assert isinstance(plan.block_edits[0], RemoveBlock)
+
+
+def test_a_block_takes_along_what_was_cut_inside_it() -> None:
+    model = streamed()
+    with torch.no_grad():
+        model.layers[0].mix.weight.mul_(1e-2), model.layers[0].mix.bias.mul_(1e-2)
+    wiring = netsmith.trace(model, torch.randn(1, 3))
+    data = [torch.randn(64, 3, generator=torch.Generator().manual_seed(1))] * 2
+    smallest = 1 - 58 * 1.4 / 270
+    plan = plan_cut(wiring, budget=netsmith.Budget(params=smallest), data=data, maps=False)
+    edits = [(type(e).__name__, e.block) for e in plan.block_edits]
+    assert ("RemoveBlock", "layers.0") in edits and ("RemoveBranch", "layers.0.down") not in edits
+
+
+def test_a_shape_changing_block_goes_for_a_map() -> None:
+    torch.manual_seed(0)
+    model = Narrowing().eval()
+    with torch.no_grad():
+        model.two[0].conv2.weight.zero_()  # affine, in every second position
+        for block in (*model.one, model.two[1]):
+            block.conv2.weight.mul_(5)
+    x = torch.randn(128, 3, 6, 6)
+    wiring = netsmith.trace(model, x[:1])
+    plan = plan_cut(wiring, blocks=1, data=list(x.split(64)))
+    assert plan.block_edits == (ReplaceBlock("two.0", "conv2d", 4, 8, 2, 1),)
+    done = rejoin(wiring, plan, list(x.split(16)))
+    with torch.no_grad():
+        assert torch.allclose(done.model(x), model(x), atol=0.02)
+    assert netsmith.verify(model, done.model, done.plan, x[:2])
+    assert plan_cut(wiring, blocks=1, data=[x[:64]], maps=False).block_edits[0].block != "two.0"

@@ -114,9 +114,4 @@ def _report(result: Result, model: str, folder: Path, *, as_json: bool) -> None:
 
 
 def _gone(plan: Plan) -> list[dict[str, str]]:
-    from ..plans import RemoveBlock
-
-    return [
-        {"block": e.block, "now": "removed" if isinstance(e, RemoveBlock) else f"an affine map ({e.kind})"}
-        for e in plan.block_edits
-    ]
+    return [{"block": edit.block, "now": edit.words} for edit in plan.block_edits]

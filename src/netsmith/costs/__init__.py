@@ -2,6 +2,6 @@
 
 from .cost import Cost
 from .latency import latencies
-from .measure import measure, predict
+from .measure import macs_of, measure, predict
 
-__all__ = ["Cost", "latencies", "measure", "predict"]
+__all__ = ["Cost", "latencies", "macs_of", "measure", "predict"]

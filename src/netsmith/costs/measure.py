@@ -12,6 +12,7 @@ from ..errors import CaptureError, InputError
 from ..wiring import Wiring, tensor_slots
 from ..wiring.capture import capture
 from ..wiring.layouts import layout_size
+from ..wiring.wiring import WiredCall
 from .cost import Cost
 from .latency import latencies
 from .macs import MACS, call_macs
@@ -66,10 +67,17 @@ def predict(wiring: Wiring, sizes: Mapping[str, int]) -> Cost:
         elements = prod(layout_size(layout, sizes) for layout in wiring.layouts[name])
         params += elements if isinstance(tensor, nn.Parameter) else 0
         size += elements * tensor.element_size()
-    macs = 0
-    for call in wiring.calls:
-        if call.name in MACS and call.outputs:
-            inputs = [tuple(layout_size(layout, sizes) for layout in dims) for dims in call.inputs]
-            output = tuple(layout_size(layout, sizes) for layout in call.outputs[0])
-            macs += call_macs(call.name, inputs, output, call.note)
+    macs = sum(_macs(call, sizes) for call in wiring.calls)
     return Cost(params=params, macs=macs, bytes=size)
+
+
+def macs_of(wiring: Wiring, first_call: int, last_call: int) -> int:
+    """Multiply-accumulates of a range of calls, inclusive."""
+    return sum(_macs(call, wiring.sizes) for call in wiring.calls[first_call : last_call + 1])
+
+
+def _macs(call: WiredCall, sizes: Mapping[str, int]) -> int:
+    if call.name not in MACS or not call.outputs:
+        return 0
+    inputs = [tuple(layout_size(layout, sizes) for layout in dims) for dims in call.inputs]
+    return call_macs(call.name, inputs, tuple(layout_size(layout, sizes) for layout in call.outputs[0]), call.note)

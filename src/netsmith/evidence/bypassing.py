@@ -1,11 +1,11 @@
-"""Forwards in which some modules return a function of their first input instead of what they compute."""
+"""Forwards in which some modules return a function of their first input, or zeros, instead of what they compute."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -14,18 +14,20 @@ from ..wiring.inputs import map_tensors
 from ..wiring.recorder import tensors_in
 
 Function = Callable[[torch.Tensor], torch.Tensor]
+Instead = Function | Literal["zeros"] | None
+"""What a module returns instead: a function of its first input; None: that input; zeros in the shape of its result."""
 
 
 @contextlib.contextmanager
-def bypassed(model: nn.Module, functions: Mapping[str, Function | None]) -> Iterator[None]:
-    """While it is open, modules return a function of their first input as their first output.
+def bypassed(model: nn.Module, functions: Mapping[str, Instead]) -> Iterator[None]:
+    """While it is open, modules return a function of their first input, or zeros, as their first output.
 
     They run all the same, on copies of their inputs, so that what else they return has its usual form; nothing that
     they compute or overwrite is seen by others.
 
     Args:
         model: hooks are put on it meanwhile.
-        functions: module path -> function; None for the input as it is.
+        functions: module path -> function; None for the input as it is; "zeros".
     """
     handles = []
     try:
@@ -47,10 +49,10 @@ def _enter(entered: list[torch.Tensor], module: nn.Module, args: tuple, kwargs: 
 
 
 def _leave(
-    entered: list[torch.Tensor], function: Function | None, module: nn.Module, args: tuple, kwargs: dict, out: Any
+    entered: list[torch.Tensor], function: Instead, module: nn.Module, args: tuple, kwargs: dict, out: Any
 ) -> Any:
     x = entered.pop()
     first = tensors_in(out)[0]
     with torch._C.DisableTorchFunction():
-        made = x if function is None else function(x)
+        made = torch.zeros_like(first) if function == "zeros" else x if function is None else function(x)
         return map_tensors(out, lambda tensor: made if tensor is first else tensor)

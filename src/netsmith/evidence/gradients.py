@@ -77,7 +77,7 @@ def gradients(
     with _undisturbed(tensors), eval_mode(model), torch.inference_mode(False), torch.enable_grad():
         batches = labelled_batches(data, most_examples=most_examples, device=device_of(model))
         for number, (inputs, labels) in enumerate(batches):
-            value = _loss(wiring, inputs, labels, loss, mask, generator)
+            value = loss_of(wiring, inputs, labels, loss, mask, generator)
             each = _gradients(value, tensors, names, number)
             count = examples_in(inputs)
             if number < places:
@@ -96,9 +96,10 @@ def gradients(
     )
 
 
-def _loss(
+def loss_of(
     wiring: Wiring, inputs: Any, labels: Any, loss: Loss | None, mask: Mask | None, generator: torch.Generator
 ) -> torch.Tensor:
+    """The model's loss on one batch, as ``gradients`` takes it; raises as that does."""
     try:
         out = call_model(wiring.model, inputs)
     except Exception as error:  # the model's own code

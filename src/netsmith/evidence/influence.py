@@ -11,15 +11,18 @@ from torch import nn
 
 from ..data.running import eval_mode
 from ..errors import InputError, UnknownNameError
-from ..wiring import Block, Wiring, call_model
+from ..wiring import Block, Branch, Transition, Wiring, call_model
 from ..wiring.recorder import tensors_in
 from ..wiring.trace import as_run
-from .batches import calibration_batches, device_of, examples_in
-from .bypassing import Function, bypassed
+from .batches import device_of, examples_in, labelled_batches
+from .bypassing import Instead, bypassed
 from .divergence import divergence, first_output
+from .first_order import first_order
+from .gradients import Loss
 from .resuming import Checkpoint, advance, resume
 
-Kind = Literal["divergence", "cosine"]
+Kind = Literal["divergence", "cosine", "taylor"]
+KINDS: tuple[Kind, ...] = ("divergence", "cosine", "taylor")
 Progress = Callable[[int, int, str], None]
 
 
@@ -29,19 +32,24 @@ def influence(
     *,
     blocks: Iterable[str] | None = None,
     kind: Kind = "divergence",
+    loss: Loss | None = None,
     most_examples: int = 256,
+    seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, float]:
-    """How much each block matters, in call order.
+    """How much each block or branch matters, in call order.
 
     Args:
         wiring: of the model.
-        data: unlabelled batches, each ``x`` or ``(x, y)``.
-        blocks: their names; None: every block with a shortcut around it.
-        kind: "divergence" of the outputs when the block returns its first input: mean KL in nats for class scores,
-            else relative squared error. "cosine": Block Influence, 1 - the mean cosine of the block's input and output
-            at each position, 0 to 2; one forward for all blocks.
+        data: batches, each ``x`` or ``(x, y)``; only a loss needs labels.
+        blocks: names of blocks and branches; None: every block with a shortcut around it.
+        kind: "divergence" of the outputs when the block returns its first input, or the branch zeros: mean KL in nats
+            for class scores, else relative squared error; a forward for each. "cosine": Block Influence, 1 - the mean
+            cosine of a block's input and output at each position, 0 to 2; one forward for all blocks. "taylor": the
+            same bypass to first order, by gradients (see ``first_order``); one backward pass for all.
+        loss: for "taylor", ``(output, y) -> scalar``; None: no labels are needed.
         most_examples: used at most.
+        seed: of labels that "taylor" draws.
         progress: called with (blocks done, blocks in all, name).
 
     Returns:
@@ -54,37 +62,50 @@ def influence(
 
     Source: "cosine" is Men et al. 2024, arXiv:2403.03853 (ShortGPT).
     """
-    if kind not in ("divergence", "cosine"):
-        raise InputError(f'kind={kind!r}; give "divergence" or "cosine"')
-    chosen = chosen_blocks(wiring, blocks)
-    batches = calibration_batches(data, most_examples=most_examples, device=device_of(wiring.model))
+    if kind not in KINDS:
+        raise InputError(f"kind={kind!r}; give one of {', '.join(KINDS)}")
+    if loss is not None and kind != "taylor":
+        raise InputError(f'kind="{kind}" takes no loss; only "taylor" does')
+    chosen = chosen_parts(wiring, blocks)
+    labelled = list(labelled_batches(data, most_examples=most_examples, device=device_of(wiring.model)))
+    if kind == "taylor":
+        return first_order(wiring, chosen, labelled, loss, seed=seed)
+    batches = [inputs for inputs, _ in labelled]
     with eval_mode(wiring.model):
         if kind == "cosine":
+            silent = [part.name for part in chosen if isinstance(part, Branch)]
+            if silent:
+                raise InputError(f'kind="cosine" compares what enters and leaves a block; {silent[0]!r} is a branch')
             return block_influence(wiring.model, [b.name for b in chosen], batches)
         with torch.no_grad():
             references = [first_output(call_model(wiring.model, inputs)) for inputs in batches]
-        changes: dict[str, Mapping[str, Function | None]] = {b.name: {b.name: None} for b in chosen}
+        changes = {part.name: {part.name: instead_of(part)} for part in chosen}
         return divergences(wiring, batches, references, changes, progress)
 
 
-def chosen_blocks(wiring: Wiring, names: Iterable[str] | None) -> list[Block]:
-    """The blocks of these names, or all with a shortcut around them, in call order."""
+def chosen_parts(wiring: Wiring, names: Iterable[str] | None) -> list[Block]:
+    """The blocks and branches of these names, or all blocks with a shortcut around them, in call order."""
     if names is None:
         return [block for block in wiring.blocks if block.residual and block.kept is None]
     wanted = (names,) if isinstance(names, str) else tuple(names)
-    known = {block.name for block in wiring.blocks}
+    known = {name: part for name, part in wiring.parts.items() if not isinstance(part, Transition)}
     unknown = [name for name in wanted if name not in known]
     if unknown:
         some = ", ".join(repr(name) for name in sorted(known)[:6])
         raise UnknownNameError(f"{unknown[0]!r} is no block of this model; blocks are {some or 'none'}")
-    return [block for block in wiring.blocks if block.name in wanted]
+    return sorted((known[name] for name in wanted), key=lambda part: (part.first_call, -part.last_call))
+
+
+def instead_of(part: Block) -> Instead:
+    """What a part returns while it is bypassed: a block its input, a branch zeros."""
+    return "zeros" if isinstance(part, Branch) else None
 
 
 def divergences(
     wiring: Wiring,
     batches: Sequence[Any],
     references: Sequence[torch.Tensor],
-    changes: Mapping[str, Mapping[str, Function | None]],
+    changes: Mapping[str, Mapping[str, Instead]],
     progress: Progress | None = None,
 ) -> dict[str, float]:
     """Mean divergence from the references under each of several changes; what lies before a change runs once.
@@ -95,7 +116,7 @@ def divergences(
         changes: name -> blocks and what they return (as ``bypassed`` takes it).
     """
     wiring = as_run(wiring, batches[0])
-    first = {block.name: block.first_call for block in wiring.blocks}
+    first = {name: part.first_call for name, part in wiring.parts.items()}
     starts = [Checkpoint(0, inputs) for inputs in batches]
     weights = [examples_in(inputs) for inputs in batches]
     found: dict[str, float] = {}

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from .. import __version__
-from ..plans.edits import RemoveBlock
 from ..plans.plan import Plan
 from ..wiring import tensor_slots
 
@@ -52,8 +51,7 @@ def _blocks(plan: Plan) -> str:
         return ""
     rows = ["| block | what became of it |", "|---|---|"]
     for edit in plan.block_edits:
-        what = "removed" if isinstance(edit, RemoveBlock) else f"replaced by an affine map ({edit.kind})"
-        rows.append(f"| {_code(edit.block)} | {what} |")
+        rows.append(f"| {_code(edit.block)} | {edit.words} |")
     return "\n".join(rows)
 
 

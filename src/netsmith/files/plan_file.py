@@ -16,24 +16,11 @@ from pydantic import ValidationError
 
 from .. import __version__
 from ..errors import FileError, PlanError
-from ..plans.edits import Edit, FuseLayers, InsertBlock, RemoveBlock, ReplaceBlock, ResizeAxis, WidenAxis
 from ..plans.plan import Plan
 from ..wiring.layouts import layout_size
+from .edit_schema import KINDS, edit_to_json
 from .layout_codec import MAX_UNITS, encode_layout
-from .plan_schema import (
-    FORMAT,
-    KINDS,
-    VERSION,
-    EditEntry,
-    FuseLayersEntry,
-    InsertBlockEntry,
-    PlanEntry,
-    RemoveBlockEntry,
-    ReplaceBlockEntry,
-    StepEntry,
-    WeightsEntry,
-    WidenAxisEntry,
-)
+from .plan_schema import FORMAT, VERSION, PlanEntry, StepEntry, WeightsEntry
 
 MAX_BYTES = 256 * 2**20  # a plan lists kept units: some 30 MB for every hidden unit of a 400B model
 _MAX_FAULTS = 5
@@ -64,66 +51,13 @@ def plan_to_json(plan: Plan, weights: WeightsEntry | None = None) -> dict[str, A
 def _step_json(plan: Plan) -> dict[str, Any]:
     return {
         "fingerprint": plan.fingerprint,
-        "edits": [_edit_json(edit) for edit in plan.edits],
+        "edits": [edit_to_json(edit) for edit in plan.edits],
         "sizes": {axis: int(size) for axis, size in plan.sizes.items()},
         "layouts": {name: [encode_layout(layout) for layout in dims] for name, dims in plan.layouts.items()},
         "attributes": {key: [_plain(before), _plain(after)] for key, (before, after) in plan.attributes.items()},
         "refitted": sorted(plan.refitted),
         "left": {name: " ".join(why.split())[:1000] for name, why in plan.left.items()},
     }
-
-
-def _edit_json(edit: Edit) -> dict[str, Any]:
-    if isinstance(edit, RemoveBlock):
-        return {"kind": "remove_block", "block": edit.block, "delete": edit.delete, "lists": list(edit.lists)}
-    if isinstance(edit, ReplaceBlock):
-        return {"kind": "replace_block", "block": edit.block, "map": edit.kind, "width": int(edit.width)}
-    if isinstance(edit, WidenAxis):
-        divided: dict[str, list[int]] = {}
-        for tensor, dim in edit.divided:
-            divided.setdefault(tensor, []).append(int(dim))
-        return {
-            "kind": "widen_axis",
-            "axis": edit.axis,
-            "size": int(edit.size),
-            "source": [int(unit) for unit in edit.source],
-            "share": [float(share) for share in edit.share],
-            "divided": divided,
-        }
-    if isinstance(edit, InsertBlock):
-        return {
-            "kind": "insert_block",
-            "block": edit.block,
-            "zeros": list(edit.zeros),
-            "lists": list(edit.lists),
-            "numbers": {key: int(value) for key, value in edit.numbers},
-        }
-    if isinstance(edit, FuseLayers):
-        shape = [int(n) for n in edit.shape]
-        layers, then = list(edit.layers), list(edit.then)
-        return {"kind": "fuse_layers", "layers": layers, "into": edit.into, "shape": shape, "then": then}
-    return {
-        "kind": "resize_axis",
-        "axis": edit.axis,
-        "size": int(edit.size),
-        "keep": [int(unit) for unit in edit.keep],
-        "statistics": list(edit.statistics),
-    }
-
-
-def _edit(entry: EditEntry) -> Edit:
-    if isinstance(entry, RemoveBlockEntry):
-        return RemoveBlock(entry.block, entry.delete, tuple(entry.lists))
-    if isinstance(entry, ReplaceBlockEntry):
-        return ReplaceBlock(entry.block, entry.map, entry.width)
-    if isinstance(entry, WidenAxisEntry):
-        divided = tuple((tensor, dim) for tensor, dims in entry.divided.items() for dim in dims)
-        return WidenAxis(entry.axis, entry.size, tuple(entry.source), tuple(entry.share), divided)
-    if isinstance(entry, InsertBlockEntry):
-        return InsertBlock(entry.block, tuple(entry.zeros), tuple(entry.lists), tuple(entry.numbers.items()))
-    if isinstance(entry, FuseLayersEntry):
-        return FuseLayers(tuple(entry.layers), entry.into, tuple(entry.shape), tuple(entry.then))
-    return ResizeAxis(entry.axis, entry.size, tuple(entry.keep), tuple(entry.statistics))
 
 
 def plan_from_json(raw: dict[str, Any] | str, where: str = "plan.json") -> Plan:
@@ -238,7 +172,7 @@ def _plan(entry: PlanEntry, where: str) -> Plan:
 
 def _step(entry: StepEntry) -> Plan:
     return Plan(
-        edits=tuple(_edit(edit) for edit in entry.edits),
+        edits=tuple(each.edit() for each in entry.edits),
         sizes=dict(entry.sizes),
         layouts={name: tuple(dims) for name, dims in entry.layouts.items()},
         attributes={key: (before, after) for key, (before, after) in entry.attributes.items()},

@@ -1,101 +1,25 @@
 """What a plan.json may hold, field by field. Everything else is refused.
 
-Strict: no string is read as a number, no field is ignored, no type outside this file can be named by a plan.
+Strict: no string is read as a number, no field is ignored, no type but those here and in
+``edit_schema`` can be named by a plan.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import Field
 
-from .layout_codec import MAX_UNITS, check_name, check_number, check_printable, decode_layout
+from .edit_schema import EditEntry
+from .fields import Entry, LayoutJson, Name, Number, Sha256, Units, Words
 
 FORMAT = "netsmith-plan"
-VERSION = 3  # 1 knew no edits of blocks and no plans before a plan, 2 no growth; they are read as well
+VERSION = 3  # 1 knew no edits of blocks and no plans before a plan, 2 no growth and no merges; they are read as well
 
 MAX_STEPS = 64  # plans before a plan
 
-Name = Annotated[str, AfterValidator(check_name)]
-Units = Annotated[int, Field(ge=1, le=MAX_UNITS)]
-Index = Annotated[int, Field(ge=0, lt=MAX_UNITS)]
-Number = Annotated[Any, PlainValidator(check_number)]  # a size, an offset (0), or a scale such as head_dim ** -0.5
-Words = Annotated[str, Field(max_length=1000), AfterValidator(check_printable)]
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-LayoutJson = Annotated[Any, PlainValidator(decode_layout)]
 
-
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class ResizeAxisEntry(_Entry):
-    """One ``ResizeAxis``. ``kind`` tells edits apart."""
-
-    kind: Literal["resize_axis"]
-    axis: Name
-    size: Units
-    keep: list[Index]
-    statistics: list[Words]
-
-
-class RemoveBlockEntry(_Entry):
-    """One ``RemoveBlock``."""
-
-    kind: Literal["remove_block"]
-    block: Name
-    delete: bool
-    lists: list[Name]
-
-
-class ReplaceBlockEntry(_Entry):
-    """One ``ReplaceBlock``."""
-
-    kind: Literal["replace_block"]
-    block: Name
-    map: Literal["linear", "conv2d", "channels"]
-    width: Units
-
-
-class WidenAxisEntry(_Entry):
-    """One ``WidenAxis``. Of ``divided`` the dimensions, by tensor."""
-
-    kind: Literal["widen_axis"]
-    axis: Name
-    size: Units
-    source: list[Index]
-    share: list[Annotated[float, Field(gt=0, le=1)]]
-    divided: dict[Name, list[Annotated[int, Field(ge=0, lt=64)]]]
-
-
-class InsertBlockEntry(_Entry):
-    """One ``InsertBlock``."""
-
-    kind: Literal["insert_block"]
-    block: Name
-    zeros: list[Name]
-    lists: list[Name]
-    numbers: dict[Name, int]
-
-
-class FuseLayersEntry(_Entry):
-    """One ``FuseLayers``."""
-
-    kind: Literal["fuse_layers"]
-    layers: Annotated[list[Name], Field(min_length=1)]
-    into: Name
-    shape: Annotated[list[Units], Field(max_length=8)]
-    then: list[Name]
-
-
-KINDS = ("resize_axis", "remove_block", "replace_block", "widen_axis", "insert_block", "fuse_layers")
-EditEntry = Annotated[
-    ResizeAxisEntry | RemoveBlockEntry | ReplaceBlockEntry | WidenAxisEntry | InsertBlockEntry | FuseLayersEntry,
-    Field(discriminator="kind"),
-]
-
-
-class WeightsEntry(_Entry):
+class WeightsEntry(Entry):
     """How the tensors lie in model.safetensors.
 
     Attributes:
@@ -112,7 +36,7 @@ class WeightsEntry(_Entry):
     dim_orders: dict[Name, list[Annotated[int, Field(ge=0, lt=64)]]]
 
 
-class StepEntry(_Entry):
+class StepEntry(Entry):
     """One plan."""
 
     fingerprint: Annotated[str, Field(pattern="^[0-9a-f]{1,128}$")]

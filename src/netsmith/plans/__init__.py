@@ -2,7 +2,17 @@
 
 from .budget import Budget
 from .depth import plan_blocks
-from .edits import BlockEdit, Edit, FuseLayers, InsertBlock, RemoveBlock, ReplaceBlock, ResizeAxis, WidenAxis
+from .edits import (
+    BlockEdit,
+    Edit,
+    FuseLayers,
+    InsertBlock,
+    RemoveBlock,
+    RemoveBranch,
+    ReplaceBlock,
+    ResizeAxis,
+    WidenAxis,
+)
 from .fusing import plan_fusion
 from .growth import plan_growth
 from .plan import Plan
@@ -12,15 +22,16 @@ __all__ = [
     "BlockEdit",
     "Budget",
     "Edit",
-    "InsertBlock",
     "FuseLayers",
+    "InsertBlock",
     "Plan",
     "RemoveBlock",
+    "RemoveBranch",
     "ReplaceBlock",
     "ResizeAxis",
     "WidenAxis",
     "plan_blocks",
-    "plan_growth",
     "plan_fusion",
+    "plan_growth",
     "plan_removal",
 ]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import defaultdict
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 from ..errors import PlanError
 from ..wiring.depth import drop_entries, parent_of, take_out, write_numbers
-from .edits import RemoveBlock, ReplaceBlock
+from .edits import BlockEdit, RemoveBlock, RemoveBranch, ReplaceBlock
 from .plan import Plan
 
 
@@ -24,19 +25,40 @@ def carry_out(model: nn.Module, plan: Plan) -> None:
     modules = dict(model.named_modules())
     for edit in plan.block_edits:
         parent, name = parent_of(edit.block)
-        if edit.block not in modules:
-            raise PlanError(f"{type(model).__name__} has no module {edit.block!r}")
+        for path in edit.modules:
+            if path not in modules:
+                raise PlanError(f"{type(model).__name__} has no module {path!r}")
         for key in edit.lists if isinstance(edit, RemoveBlock) else ():
             entries[key].append(list(modules[parent]._modules).index(name))
     for key, positions in entries.items():
         drop_entries(model, key, positions)
-    take_out(model, {edit.block: stand_in(model, edit) for edit in plan.block_edits})
+    take_out(model, {path: new for edit in plan.block_edits for path, new in stand_ins(model, edit).items()})
 
 
-def stand_in(model: nn.Module, edit: RemoveBlock | ReplaceBlock) -> nn.Module | None:
-    """What comes in a block's place: None where it is deleted."""
+def stand_ins(model: nn.Module, edit: BlockEdit) -> dict[str, nn.Module | None]:
+    """What comes in each module's place: None where it is deleted."""
     if isinstance(edit, RemoveBlock):
-        return None if edit.delete else nn.Identity()
+        return {edit.block: None if edit.delete else nn.Identity()}
+    if isinstance(edit, RemoveBranch):
+        return {p: _zeros(model.get_submodule(p), n, p) for p, n in zip(edit.modules, edit.returns, strict=True)}
+    return {edit.block: _map(model, edit)}
+
+
+def _zeros(module: nn.Module, returns: int, path: str) -> nn.Module:
+    """A module of torch's own that takes what this one takes, and returns zeros like its first argument."""
+    first = next(iter(inspect.signature(module.forward).parameters.values()), None)
+    if first is None or first.kind not in (first.POSITIONAL_ONLY, first.POSITIONAL_OR_KEYWORD):
+        raise PlanError(f"the forward of {path!r} names no first argument, so nothing can be put in its place")
+    graph = fx.Graph()
+    x = graph.placeholder(first.name)
+    graph.placeholder("*args")
+    graph.placeholder("**kwargs")
+    zeros = graph.call_function(torch.zeros_like, (x,))
+    graph.output((zeros, *[None] * (returns - 1)) if returns else zeros)
+    return fx.GraphModule({}, graph, "Zeros").train(module.training)
+
+
+def _map(model: nn.Module, edit: ReplaceBlock) -> nn.Module:
     block = model.get_submodule(edit.block)
     like = next((p for p in block.parameters() if p.is_floating_point() and edit.width in p.shape), None)
     if like is None:
@@ -47,14 +69,18 @@ def stand_in(model: nn.Module, edit: RemoveBlock | ReplaceBlock) -> nn.Module | 
 def _affine(edit: ReplaceBlock, device: torch.device, dtype: torch.dtype) -> nn.Module:
     """A module that returns its input, until it is fitted."""
     width = edit.width
+    outputs, kernel = edit.outputs or width, edit.kernel
     made: nn.Linear | nn.Conv2d
     if edit.kind == "linear":
         made = nn.utils.skip_init(nn.Linear, width, width, device=device, dtype=dtype)
         identity = torch.eye(width)
     else:
         groups = width if edit.kind == "channels" else 1
-        made = nn.utils.skip_init(nn.Conv2d, width, width, 1, groups=groups, device=device, dtype=dtype)
-        identity = (torch.ones(width, 1) if groups > 1 else torch.eye(width))[:, :, None, None]
+        made = nn.utils.skip_init(
+            nn.Conv2d, width, outputs, kernel, stride=edit.stride, groups=groups, device=device, dtype=dtype
+        )
+        identity = (torch.ones(width, 1) if groups > 1 else torch.eye(outputs, width))[:, :, None, None]
+        identity = identity.expand(-1, -1, kernel, kernel) / kernel**2
     with torch.no_grad():
         made.weight.copy_(identity.reshape(made.weight.shape))
         assert made.bias is not None

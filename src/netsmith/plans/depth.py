@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ..errors import PlanError, UnknownNameError
-from ..wiring import Block, Wiring
+from ..wiring import Block, Branch, Wiring
 from ..wiring.collector import no_collections
 from ..wiring.depth import is_item, shared_with, shell
-from ..wiring.without import Gone, difference
+from ..wiring.without import ZEROS, Gone, difference
 from .carrying import carry_out
-from .edits import BlockEdit, RemoveBlock, ReplaceBlock
+from .edits import BlockEdit, RemoveBlock, RemoveBranch, ReplaceBlock
 from .layer_numbers import LayerNumbers, layer_numbers
 from .plan import Plan
 
@@ -33,14 +33,13 @@ def plan_blocks(wiring: Wiring, edits: Sequence[BlockEdit]) -> Plan:
         UnknownNameError: a block that the wiring does not have.
         PlanError: a twin without the blocks did not do what the model does around them; the message says where.
     """
-    blocks = {block.name: block for block in wiring.blocks}
-    for edit in edits:
-        _check(wiring, blocks, edit.block)
-    ordered = sorted(edits, key=lambda e: blocks[e.block].first_call)
+    parts = {edit.block: _part(wiring, edit) for edit in edits}
+    ordered = sorted(edits, key=lambda e: parts[e.block].first_call)
     gone = blocks_gone(wiring, ordered)
     deleted = [e.block for e in ordered if isinstance(e, RemoveBlock) and e.delete]
+    silent = [path for e in ordered if isinstance(e, RemoveBranch) for path in e.modules]
     why = "nothing to change"
-    for numbers in layer_numbers(wiring, deleted):
+    for numbers in layer_numbers(wiring, deleted, silent=silent):
         plan = _plan(wiring, ordered, numbers)
         twin = shell(wiring.model)
         carry_out(twin, plan)
@@ -52,9 +51,15 @@ def plan_blocks(wiring: Wiring, edits: Sequence[BlockEdit]) -> Plan:
 
 
 def blocks_gone(wiring: Wiring, edits: Sequence[BlockEdit]) -> list[Gone]:
-    """The blocks that edits take out, with the functions that are called instead."""
-    blocks = {block.name: block for block in wiring.blocks}
-    return [Gone(blocks[e.block], _STAND_INS[e.kind] if isinstance(e, ReplaceBlock) else "") for e in edits]
+    """The blocks and branches that edits take out, with the functions that are called instead, and where."""
+    plan = Plan(tuple(edits), {}, {}, {}, "")
+    return [Gone(_part(wiring, e), _stand_in(e), plan.place(e.block) or "") for e in edits]
+
+
+def _stand_in(edit: BlockEdit) -> str:
+    if isinstance(edit, RemoveBranch):
+        return ZEROS
+    return _STAND_INS[edit.kind] if isinstance(edit, ReplaceBlock) else ""
 
 
 def removals(wiring: Wiring, names: Iterable[str] | None = None) -> tuple[dict[str, Plan], dict[str, str]]:
@@ -82,6 +87,18 @@ def removals(wiring: Wiring, names: Iterable[str] | None = None) -> tuple[dict[s
     return plans, {name: why for name, why in left.items() if name not in plans}
 
 
+def branch_removals(wiring: Wiring) -> tuple[dict[str, Plan], dict[str, str]]:
+    """As ``removals``, for branches."""
+    plans: dict[str, Plan] = {}
+    left: dict[str, str] = {}
+    for branch in wiring.branches:
+        try:
+            plans[branch.name] = plan_blocks(wiring, [RemoveBranch(branch.name, branch.modules, branch.returns)])
+        except PlanError as error:
+            left[branch.name] = str(error)
+    return plans, left
+
+
 def _plan(wiring: Wiring, edits: Sequence[BlockEdit], numbers: LayerNumbers) -> Plan:
     with_lists = tuple(
         replace(e, lists=numbers.lists.get(e.block, ())) if isinstance(e, RemoveBlock) else e for e in edits
@@ -89,13 +106,25 @@ def _plan(wiring: Wiring, edits: Sequence[BlockEdit], numbers: LayerNumbers) -> 
     return Plan(with_lists, {}, {}, dict(numbers.changes), wiring.fingerprint)
 
 
-def _check(wiring: Wiring, blocks: dict[str, Block], name: str) -> None:
-    if name not in blocks:
-        some = ", ".join(repr(b) for b in list(blocks)[:6])
-        raise UnknownNameError(f"{name!r} is no block of this model; blocks are {some or 'none'}")
-    other = shared_with(wiring.model, name)
-    if other is not None:
-        raise PlanError(f"{name!r} is shared with {other!r}")
-    why = blocks[name].kept
-    if why is not None:
-        raise PlanError(f"{name!r} must stay: {why}")
+def _part(wiring: Wiring, edit: BlockEdit) -> Block:
+    """What an edit takes out."""
+    name = edit.block
+    kind, plural = ("branch", "branches") if isinstance(edit, RemoveBranch) else ("block", "blocks")
+    able: tuple[Block, ...] = wiring.branches if kind == "branch" else wiring.blocks
+    if isinstance(edit, ReplaceBlock):
+        able = (*able, *wiring.transitions)
+    parts = {part.name: part for part in able}
+    if name not in parts:
+        some = ", ".join(repr(b) for b in list(parts)[:6])
+        raise UnknownNameError(f"{name!r} is no {kind} of this model; {plural} are {some or 'none'}")
+    part = parts[name]
+    if isinstance(edit, RemoveBranch) and isinstance(part, Branch):
+        if (edit.modules, edit.returns) != (part.modules, part.returns):
+            raise PlanError(f"the branch {name!r} is {part.modules}, which return {part.returns}")
+    for path in edit.modules:
+        other = shared_with(wiring.model, path)
+        if other is not None:
+            raise PlanError(f"{path!r} is shared with {other!r}")
+    if part.kept is not None:
+        raise PlanError(f"{name!r} must stay: {part.kept}")
+    return part

@@ -24,6 +24,10 @@ class ResizeAxis:
     keep: tuple[int, ...]
     statistics: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        note = f"   up to {', '.join(self.statistics[:2])}" if self.statistics else ""
+        return f"{self.axis:<48} {self.size:>6} -> {len(self.keep):<6}{note}"
+
 
 @dataclass(frozen=True)
 class RemoveBlock:
@@ -42,25 +46,80 @@ class RemoveBlock:
     block: str
     delete: bool = True
     lists: tuple[str, ...] = ()
+    words = "removed"
+
+    def __str__(self) -> str:
+        return f"{self.block:<48} {self.words}"
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Paths of the modules that go."""
+        return (self.block,)
+
+
+@dataclass(frozen=True)
+class RemoveBranch:
+    """Drop what a module, or several in a row, add to a stream: each is replaced by one that returns zeros at once.
+
+    Promise: the edited model equals the original in which the branch's result is zero.
+
+    Attributes:
+        block: path, in the model that the plan was made for, of the module whose result is added; the last of
+        modules: paths of all, in call order; each but the last only feeds the next.
+        returns: for each module 0 where it returns a tensor, n where it returns a tuple of n that begins with one; the
+            others are then None.
+    """
+
+    block: str
+    modules: tuple[str, ...]
+    returns: tuple[int, ...]
+    words = "zeros"
+
+    def __str__(self) -> str:
+        return f"{self.block:<48} {self.words}"
 
 
 @dataclass(frozen=True)
 class ReplaceBlock:
-    """Put a plain affine map in a block's place: ``nn.Linear``, or ``nn.Conv2d`` with a 1×1 kernel.
+    """Put a plain affine map in a block's place: ``nn.Linear``, or ``nn.Conv2d`` whose kernel is its stride at most.
 
     Promise: the edited model equals the original in which the block returns that map of its first input. As planned the
-    map is the identity; fitted values are listed as refitted.
+    map is the identity, as far as the widths allow (the mean over a kernel's positions); fitted values are listed as
+    refitted.
 
     Attributes:
         block: module path in the model that the plan was made for.
         kind: "linear" maps the last dimension, "conv2d" the second of four, "channels" scales and shifts each channel
             of the second of four.
-        width: inputs and outputs of the map, ≥ 1.
+        width: inputs of the map, ≥ 1.
+        outputs: of the map; None: as many as inputs. Only "conv2d" may have others.
+        stride, kernel: of "conv2d", in both directions.
     """
 
     block: str
     kind: Literal["linear", "conv2d", "channels"]
     width: int
+    outputs: int | None = None
+    stride: int = 1
+    kernel: int = 1
+
+    @property
+    def keeps_shape(self) -> bool:
+        """Whether what comes out has the shape of what goes in."""
+        return self.outputs in (None, self.width) and self.stride == self.kernel == 1
+
+    @property
+    def words(self) -> str:
+        """What is there now, for people."""
+        return f"an affine map ({self.kind})"
+
+    def __str__(self) -> str:
+        return f"{self.block:<48} {self.words}"
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Paths of the modules that go."""
+        return (self.block,)
 
 
 @dataclass(frozen=True)
@@ -86,6 +145,9 @@ class WidenAxis:
     share: tuple[float, ...]
     divided: tuple[tuple[str, int], ...]
 
+    def __str__(self) -> str:
+        return f"{self.axis:<48} {self.size:>6} -> {len(self.source):<6}"
+
 
 @dataclass(frozen=True)
 class InsertBlock:
@@ -107,6 +169,14 @@ class InsertBlock:
     zeros: tuple[str, ...]
     lists: tuple[str, ...] = ()
     numbers: tuple[tuple[str, int], ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.block:<48} a copy of it behind it"
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Path of the block."""
+        return (self.block,)
 
 
 @dataclass(frozen=True)
@@ -130,6 +200,14 @@ class FuseLayers:
     into: str
     shape: tuple[int, ...]
     then: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.place:<48} computes what {', '.join(self.layers)} did"
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Paths of the layers."""
+        return self.layers
 
     @property
     def place(self) -> str:
@@ -157,5 +235,5 @@ class FuseLayers:
 
 
 AxisEdit = ResizeAxis | WidenAxis
-BlockEdit = RemoveBlock | ReplaceBlock
+BlockEdit = RemoveBlock | RemoveBranch | ReplaceBlock
 Edit = AxisEdit | BlockEdit | InsertBlock | FuseLayers

@@ -18,6 +18,7 @@ from ..wiring.construction import constructed, construction
 from ..wiring.depth import number_at, owner_of, parent_of
 from ..wiring.slots import int_values, modules_of
 from .configuration import Changes
+from .layer_indices import indices_behind, indices_without, stacks_above
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,20 @@ class LayerNumbers:
     copies: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
 
 
-def layer_numbers(wiring: Wiring, paths: Sequence[str], *, repeated: bool = False) -> Iterator[LayerNumbers]:
+def layer_numbers(
+    wiring: Wiring, paths: Sequence[str], *, repeated: bool = False, silent: Sequence[str] = ()
+) -> Iterator[LayerNumbers]:
     """Candidates, the most likely first; the caller tries which of them runs.
 
     Args:
         wiring: of the model.
-        paths: of the layers that are deleted, or behind each of which a copy of it comes.
+        paths: of the items that are taken out of their stacks, or behind each of which a copy of it comes.
         repeated: which of the two.
+        silent: modules that are replaced by zeros, so that a cache hears nothing of them: those of their kind that come
+            later move up in it.
+
+    Raises:
+        PlanError: a cache would no longer know which layer is which.
     """
     stacks: dict[str, list[str]] = {}
     for path in paths:
@@ -49,8 +57,13 @@ def layer_numbers(wiring: Wiring, paths: Sequence[str], *, repeated: bool = Fals
     step = 1 if repeated else -1
     indices: Changes = {}
     copies: dict[str, list[tuple[str, int]]] = {path: [] for path in paths if repeated}
-    for stack, gone in stacks.items():
-        _indices(wiring.model, stack, gone, indices, copies)
+    if repeated:
+        for stack in stacks:
+            indices |= indices_behind(wiring.model, stack, copies)
+    else:
+        holders = [parent_of(path)[0] for path in stacks_above(wiring.model, silent)]
+        for stack in dict.fromkeys((*stacks, *holders)):
+            indices |= indices_without(wiring.model, stack, stacks.get(stack, ()), silent)
     configured = _configured(wiring.model, stacks, step)
     numbers = {path: tuple(found) for path, found in copies.items()}
     fresh: dict[str, tuple[str, ...]] = {}
@@ -64,33 +77,6 @@ def layer_numbers(wiring: Wiring, paths: Sequence[str], *, repeated: bool = Fals
     yield LayerNumbers({**configured, **indices}, fresh, numbers)
     if every != fresh:
         yield LayerNumbers({**configured, **indices}, every, numbers)
-
-
-def _indices(
-    model: nn.Module, stack: str, gone: Sequence[str], changes: Changes, copies: dict[str, list[tuple[str, int]]]
-) -> None:
-    """Index attributes of the layers that move; those that are repeated stay, and their copies come next."""
-    items = list(model.get_submodule(stack)._modules.items())
-    lost = {i for i, (name, _) in enumerate(items) if f"{stack}.{name}".lstrip(".") in gone}
-    seen: dict[str, dict[int, int]] = {}
-    for i, (_, item) in enumerate(items):
-        for path, module in modules_of(item) if item is not None else ():
-            for name, value in module.__dict__.items():
-                if type(value) is int:
-                    seen.setdefault(f"{path}:{name}", {})[i] = value
-    for key, values in seen.items():
-        first, *others = {value - i for i, value in values.items()}
-        # two layers with 1 and 2 may as well be dilations; three in a row are an index
-        if others or first not in (0, 1) or len(values) < 2 + first:
-            continue
-        path, _, name = key.partition(":")
-        for i, value in values.items():
-            shift = sum(j < i for j in lost) * (1 if copies else -1)
-            layer = ".".join(piece for piece in (stack, items[i][0]) if piece)
-            if layer in copies:
-                copies[layer].append((key, value + shift + 1))
-            if shift and (copies or i not in lost):
-                changes[f"{layer}.{path}:{name}" if path else f"{layer}:{name}"] = (value, value + shift)
 
 
 def _configured(model: nn.Module, stacks: Mapping[str, Sequence[str]], step: int) -> Changes:

@@ -8,7 +8,18 @@ from dataclasses import dataclass, field, replace
 from ..errors import PlanError
 from ..wiring.depth import renamed, renamed_behind
 from ..wiring.layouts import Layout, axis_names, kept_positions, layout_size, position_shares
-from .edits import BlockEdit, Edit, FuseLayers, InsertBlock, RemoveBlock, ReplaceBlock, ResizeAxis, WidenAxis
+from .checking import check_plan
+from .edits import (
+    BlockEdit,
+    Edit,
+    FuseLayers,
+    InsertBlock,
+    RemoveBlock,
+    RemoveBranch,
+    ReplaceBlock,
+    ResizeAxis,
+    WidenAxis,
+)
 
 
 @dataclass(frozen=True)
@@ -19,8 +30,8 @@ class Plan:
     ``load`` need neither the wiring nor data. It never holds weights.
 
     A plan does one kind of thing: it removes units, widens axes, takes out or replaces blocks, inserts blocks, or
-    merges layers. Plans for one model after the other are chained: ``second.after(first)`` is the plan that does both to the
-    model that ``first`` was made for.
+    merges layers. Plans for one model after the other are chained: ``second.after(first)`` is the plan that does both
+    to the model that ``first`` was made for.
 
     Attributes:
         edits: the changes, each on another axis or another block.
@@ -48,64 +59,7 @@ class Plan:
     before: tuple[Plan, ...] = ()
 
     def __post_init__(self) -> None:
-        if any(plan.before for plan in self.before):
-            raise PlanError("a plan that comes before another has none before itself; chain plans with plan.after(...)")
-        self._check_blocks()
-        for edit in self.resizes:
-            units = edit.keep
-            if not units or list(units) != sorted(set(units)) or units[0] < 0 or units[-1] >= edit.size:
-                raise PlanError(
-                    f"edit of {edit.axis!r}: keep must be ascending units in 0..{edit.size - 1}, and not empty"
-                )
-            if self.sizes.get(edit.axis) != edit.size:
-                raise PlanError(
-                    f"edit of {edit.axis!r}: size {edit.size} disagrees with the plan's {self.sizes.get(edit.axis)}"
-                )
-        for wider in self.widenings:
-            self._check_widening(wider)
-        if len({e.axis for e in self.resizes} | {e.axis for e in self.widenings}) != len(self.resizes + self.widenings):
-            raise PlanError("two edits change the same axis; make one edit of them")
-        for tensor, layouts in self.layouts.items():
-            unknown = {a for layout in layouts for a in axis_names(layout)} - set(self.sizes)
-            if unknown:
-                raise PlanError(f"layout of {tensor!r} names axes without a size: {', '.join(sorted(unknown))}")
-
-    def _check_blocks(self) -> None:
-        names = [edit.block for edit in (*self.block_edits, *self.insertions)]
-        if names and (self.resizes or self.widenings or self.sizes or self.layouts):
-            raise PlanError("a plan changes widths or blocks, not both; make two and chain them with plan.after(...)")
-        if (self.resizes and self.widenings) or (self.block_edits and self.insertions):
-            raise PlanError("a plan removes or adds, not both; make two and chain them with plan.after(...)")
-        fused = [layer for edit in self.fusions for layer in edit.layers]
-        if fused and (names or self.resizes or self.sizes or self.layouts):
-            raise PlanError("a plan that fuses layers does nothing else; make two and chain them with plan.after(...)")
-        for edit in self.fusions:
-            if edit.into not in edit.layers or any(not then.startswith(f"{edit.layers[-1]}.") for then in edit.then):
-                raise PlanError(
-                    f"fusion into {edit.into!r}: it must be one of its layers, and then lie in the last one"
-                )
-        names = [*names, *fused]
-        for name in names:
-            if not name or names.count(name) > 1:
-                raise PlanError(f"block {name!r} is edited twice, or has no name")
-            if any(other.startswith(f"{name}.") for other in names):
-                raise PlanError(f"an edited block lies inside {name!r}, which is edited too")
-
-    def _check_widening(self, edit: WidenAxis) -> None:
-        where = f"edit of {edit.axis!r}"
-        if self.sizes.get(edit.axis) != edit.size:
-            raise PlanError(f"{where}: size {edit.size} disagrees with the plan's {self.sizes.get(edit.axis)}")
-        if set(edit.source) != set(range(edit.size)) or len(edit.share) != len(edit.source):
-            raise PlanError(f"{where}: source must name each unit in 0..{edit.size - 1}, with one share for each copy")
-        sums = [0.0] * edit.size
-        for unit, share in zip(edit.source, edit.share, strict=True):
-            sums[unit] += share
-        if min(edit.share) <= 0 or any(abs(total - 1) > 1e-6 for total in sums):
-            raise PlanError(f"{where}: the shares of the copies of a unit must be positive and add up to 1")
-        for tensor, dim in edit.divided:
-            dims = self.layouts.get(tensor, ())
-            if not 0 <= dim < len(dims) or edit.axis not in axis_names(dims[dim]):
-                raise PlanError(f"{where}: it does not lie in dimension {dim} of {tensor!r}")
+        check_plan(self)
 
     @property
     def resizes(self) -> tuple[ResizeAxis, ...]:
@@ -120,7 +74,7 @@ class Plan:
     @property
     def block_edits(self) -> tuple[BlockEdit, ...]:
         """The edits that take out or replace blocks; none where anything else changes."""
-        return tuple(edit for edit in self.edits if isinstance(edit, RemoveBlock | ReplaceBlock))
+        return tuple(edit for edit in self.edits if isinstance(edit, RemoveBlock | RemoveBranch | ReplaceBlock))
 
     @property
     def insertions(self) -> tuple[InsertBlock, ...]:
@@ -138,6 +92,11 @@ class Plan:
         return tuple(edit for edit in self.edits if isinstance(edit, FuseLayers))
 
     @property
+    def modules(self) -> tuple[str, ...]:
+        """Paths of the modules that the edits name."""
+        return tuple(path for edit in (*self.block_edits, *self.insertions, *self.fusions) for path in edit.modules)
+
+    @property
     def steps(self) -> tuple[Plan, ...]:
         """The plans to carry out one after the other; the last is this one without those before it."""
         return (*self.before, replace(self, before=()))
@@ -153,7 +112,7 @@ class Plan:
 
     def renamed(self, name: str) -> str | None:
         """What this plan (not those before it) makes of a tensor's or module's name; None for what it takes away."""
-        if any(name == e.block or name.startswith(f"{e.block}.") for e in self.block_edits):
+        if any(name == path or name.startswith(f"{path}.") for e in self.block_edits for path in e.modules):
             return None
         if self.insertions:
             return renamed_behind(name, [e.block for e in self.insertions])
@@ -224,23 +183,14 @@ class Plan:
 
     def __str__(self) -> str:
         lines = [str(plan) for plan in self.before]
-        what = f"{len(self.resizes) + len(self.widenings)} axes, {len(self.layouts)} tensors"
-        blocks = len(self.block_edits) + len(self.insertions)
+        axes, blocks = len(self.resizes) + len(self.widenings), len(self.block_edits) + len(self.insertions)
+        what = f"{axes} axes, {len(self.layouts)} tensors"
         if blocks:
             what = f"{blocks} blocks"
-        if self.fusions:
+        elif self.fusions:
             what = f"{len(self.fusions)} exact merges"
         lines.append(f"Plan: {what}, {len(self.attributes)} attributes")
-        for edit in self.resizes:
-            note = f"   up to {', '.join(edit.statistics[:2])}" if edit.statistics else ""
-            lines.append(f"  {edit.axis:<48} {edit.size:>6} -> {len(edit.keep):<6}{note}")
-        for fused in self.fusions:
-            lines.append(f"  {fused.place:<48} computes what {', '.join(fused.layers)} did")
-        for block in self.block_edits:
-            how = "removed" if isinstance(block, RemoveBlock) else f"replaced by a {block.kind} map of {block.width}"
-            lines.append(f"  {block.block:<48} {how}")
-        lines += [f"  {wider.axis:<48} {wider.size:>6} -> {len(wider.source):<6}" for wider in self.widenings]
-        lines += [f"  {insertion.block:<48} a copy of it behind it" for insertion in self.insertions]
+        lines += [f"  {edit}" for edit in self.edits]
         lines += [f"  {axis:<48} left as it is: {why}" for axis, why in self.left.items()]
         return "\n".join(lines)
 

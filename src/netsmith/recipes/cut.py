@@ -13,7 +13,7 @@ from ..evidence.masks import Mask
 from ..plans import Budget
 from ..recovery import recalibrate, rejoin
 from ..searches import plan_cut
-from ..searches.cutting import Influence
+from ..searches.rounds import Influence
 from ..surgery import apply
 from ..wiring import trace
 from .result import Result

@@ -11,7 +11,7 @@ from torch import nn
 
 from ..evidence import Moments, ridge
 from ..plans import ReplaceBlock
-from ..wiring import call_model
+from ..wiring import Transition, call_model
 from ..wiring.recorder import tensors_in
 
 _STRENGTH = 1e-2  # of the ridge towards the identity, as a share of the mean input variance
@@ -24,8 +24,8 @@ class Bridge:
 
     Attributes:
         edit: that puts it there.
-        weight: (width, width), or (width,) for one factor a channel.
-        bias: (width,).
+        weight: (outputs, width · kernel²), or (width,) for one factor a channel.
+        bias: (outputs,).
     """
 
     edit: ReplaceBlock
@@ -39,7 +39,8 @@ class Bridge:
         constant = bias.reshape(1, -1, 1, 1)
         if self.edit.kind == "channels":
             return x * weight.reshape(1, -1, 1, 1) + constant
-        return torch.einsum("nihw,oi->nohw", x, weight) + constant
+        kernel = weight.unflatten(1, (self.edit.width, self.edit.kernel, self.edit.kernel))
+        return nn.functional.conv2d(x, kernel, bias, stride=self.edit.stride)
 
     @torch.no_grad()
     def put(self, module: nn.Module) -> None:
@@ -60,24 +61,54 @@ def bridges(model: nn.Module, path: str, block: str, batches: Sequence[Any]) -> 
     """
     x, y = _rows(model, path, batches)
     width, images = x.shape[-1], x.dim() == 4
-    x, y = x.reshape(-1, width), y.reshape(-1, width)
-    if len(x) > _MOST_ROWS:
-        chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:_MOST_ROWS].to(x.device)
-        x, y = x[chosen], y[chosen]
+    x, y = _some(x.reshape(-1, width), y.reshape(-1, width))
     if images:
         yield _fitted(ReplaceBlock(block, "channels", width), x.unsqueeze(2), y.unsqueeze(2))
     kind: Literal["conv2d", "linear"] = "conv2d" if images else "linear"
     yield _fitted(ReplaceBlock(block, kind, width), x.unsqueeze(1), y.unsqueeze(1))
 
 
-def _fitted(edit: ReplaceBlock, x: torch.Tensor, y: torch.Tensor) -> Bridge:
-    """x and y: (rows, groups, units a group)."""
+def projections(model: nn.Module, path: str, transition: Transition, batches: Sequence[Any]) -> Iterator[Bridge]:
+    """Ridge regressions of a shape-changing block's output on its input: at every stride-th position, and on whole
+    patches of stride × stride positions where these tile the image.
+
+    Args:
+        model: in eval mode.
+        path: of the block in this model.
+        transition: the block, by its name for the edits.
+        batches: inputs.
+    """
+    x, y = _rows(model, path, batches)
+    if x.dim() != 4:  # batches of several sizes
+        return
+    x, y = x.movedim(-1, 1), y.flatten(0, 2)  # (N, C, H, W), (positions, outputs)
+    stride = transition.stride
+    for kernel in dict.fromkeys((1, stride)):
+        if kernel > 1 and any(size % kernel for size in x.shape[2:]):
+            continue
+        rows = nn.functional.unfold(x, kernel, stride=stride).transpose(1, 2).flatten(0, 1)
+        edit = ReplaceBlock(transition.name, "conv2d", transition.inputs, transition.outputs, stride, kernel)
+        yield _fitted(edit, *(t.unsqueeze(1) for t in _some(rows, y)), towards_identity=False)
+
+
+def _some(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows, at random where there are too many."""
+    if len(x) <= _MOST_ROWS:
+        return x, y
+    chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:_MOST_ROWS].to(x.device)
+    return x[chosen], y[chosen]
+
+
+def _fitted(edit: ReplaceBlock, x: torch.Tensor, y: torch.Tensor, *, towards_identity: bool = True) -> Bridge:
+    """x: (rows, groups, inputs a group), y: (rows, groups, outputs a group)."""
     _, groups, units = x.shape
-    moments = Moments(groups, units, units, x.device)
+    moments = Moments(groups, units, y.shape[2], x.device)
     moments.add(x, y)
     covariance, cross = moments.centred()
-    identity = torch.eye(units, dtype=covariance.dtype, device=x.device).expand(groups, -1, -1)
-    weight = ridge(covariance, cross, identity, _STRENGTH)  # (groups, inputs, outputs)
+    anchor = torch.zeros_like(cross)
+    if towards_identity:
+        anchor.diagonal(dim1=1, dim2=2).fill_(1)
+    weight = ridge(covariance, cross, anchor, _STRENGTH)  # (groups, inputs, outputs)
     bias = moments.intercepts(weight)
     return Bridge(edit, weight.flatten() if groups > 1 else weight[0].T.contiguous(), bias.flatten())
 

@@ -22,7 +22,7 @@ from ..plans.depth import blocks_gone
 from ..surgery import apply
 from ..wiring import Wiring, trace
 from ..wiring.trace import as_run
-from ..wiring.without import Gone, matched_calls
+from ..wiring.without import ZEROS, Gone, matched_calls
 from .refits import downstream_calls, refits_among
 from .repaired import Repaired
 from .segments import Segment, elements, narrow_points
@@ -119,9 +119,12 @@ def _stretches(original: Wiring, edited: Wiring, plan: Plan) -> list[Stretch]:
 
 def _start(gone: Gone, numbers: dict[int, int], points: Sequence[int]) -> int:
     """The point behind which a gone block first changes anything, or could be made up for."""
-    entry = numbers.get(gone.block.entry.call, -1)
-    if gone.stand_in:
-        return entry
+    if gone.stand_in == ZEROS:  # one point back: what comes before may take over what the branch added
+        entry = max((p for p in points if p < numbers[gone.block.result.call]), default=-1)
+    else:
+        entry = numbers.get(gone.block.entry.call, -1)
+        if gone.stand_in:
+            return entry
     return max((p for p in points if p < entry), default=-1)
 
 

@@ -84,10 +84,7 @@ def check_fits(model: nn.Module, plan: Plan) -> None:
         if name in slots and slots[name] != plan.shape_before(name)
     ]
     modules = {path for path, _ in model.named_modules()}
-    changed = (*plan.block_edits, *plan.insertions)
-    faults += [f"there is no module {edit.block}" for edit in changed if edit.block not in modules]
-    faults += [f"there is no module {edit.block}" for edit in plan.block_edits if edit.block not in modules]
-    faults += [f"there is no module {name}" for e in plan.fusions for name in e.layers if name not in modules]
+    faults += [f"there is no module {path}" for path in plan.modules if path not in modules]
     if not faults:
         faults = ["tensors that the plan does not change differ in name or shape"]
     raise PlanError(

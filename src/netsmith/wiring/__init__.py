@@ -3,14 +3,16 @@
 from .inputs import as_arguments, call_model
 from .slots import IntSlot, Slot, fingerprint, int_slots, tensor_slots
 from .trace import trace
-from .wiring import Axis, Block, Member, Wiring
+from .wiring import Axis, Block, Branch, Member, Transition, Wiring
 
 __all__ = [
     "Axis",
     "Block",
+    "Branch",
     "IntSlot",
     "Member",
     "Slot",
+    "Transition",
     "Wiring",
     "as_arguments",
     "call_model",

@@ -6,7 +6,7 @@ good idea data must say; whether a model without it still does what remains, cal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from torch import nn
@@ -16,7 +16,7 @@ from .layouts import Layout
 from .recorder import Origin, Recorded
 from .wiring import Block
 
-_SUMS = frozenset("add add_ __add__ __radd__ __iadd__ sub sub_ __sub__ __isub__".split())
+ADDITIONS = frozenset("add add_ __add__ __radd__ __iadd__ sub sub_ __sub__ __isub__".split())
 
 
 def find_blocks(model: nn.Module, captured: Capture, layout_of: Callable[[Any], Layout]) -> tuple[Block, ...]:
@@ -48,7 +48,7 @@ def find_blocks(model: nn.Module, captured: Capture, layout_of: Callable[[Any], 
                     entry,
                     result,
                     _reaches(calls, call, matrices),
-                    _kept(calls, call, captured.output_origins),
+                    kept_for(calls, call.first_call, call.last_call, entry, result, captured.output_origins),
                 )
             )
     return tuple(sorted(blocks, key=lambda b: (b.first_call, -b.last_call)))
@@ -66,15 +66,17 @@ def _reaches(calls: Sequence[Recorded], block: ModuleCall, matrices: set[str]) -
         seen.add(origin.call)
         call = calls[origin.call]
         computed = {o for o in call.origins if o.kind in ("call", "input")}
-        gate = len(computed) > 1 and call.name not in _SUMS
+        gate = len(computed) > 1 and call.name not in ADDITIONS
         if not gate and not any(o.kind == "slot" and o.name in matrices for o in call.origins):
             pending += call.origins
     return False
 
 
-def _kept(calls: Sequence[Recorded], block: ModuleCall, given_out: Sequence[Origin]) -> str | None:
-    first, last, result = block.first_call, block.last_call, block.left[0]
-    if block.entered[0].kind not in ("call", "input"):
+def kept_for(
+    calls: Sequence[Recorded], first: int, last: int, entry: Origin, result: Origin, given_out: Collection[Origin]
+) -> str | None:
+    """Why this range of calls cannot be taken out; None where its result is all that anything behind it reads."""
+    if entry.kind not in ("call", "input"):
         return "its input is computed by nothing"
     if result.kind != "call" or not first <= result.call <= last:
         return "it computes nothing on its way"

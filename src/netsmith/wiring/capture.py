@@ -33,7 +33,10 @@ from .slots import clear_tensor_caches, int_slots, map_ints, tensor_slots
 
 @dataclass
 class ModuleCall:
-    """Dimensions and origins of the tensors that entered and left one call of a module."""
+    """Dimensions and origins of the tensors that entered and left one call of a module.
+
+    ``returns``: 0 for a tensor, n for a tuple of n that begins with one and holds nothing else; None otherwise.
+    """
 
     path: str
     first_call: int
@@ -42,6 +45,7 @@ class ModuleCall:
     outputs: list[Dims]
     entered: list[Origin]
     left: list[Origin]
+    returns: int | None = None
 
 
 @dataclass
@@ -265,13 +269,22 @@ def _follow_modules(twin: nn.Module, path: list[str], result: Capture) -> None:
         dims, given = result.recorder.dims, tensors_in(out)
         (first, entered), last = starts.pop(), len(result.recorder.calls) - 1
         inputs, left = [dims(t) for t in tensors_in((args, kwargs))], [result.recorder.origin(t) for t in given]
-        result.module_calls.append(ModuleCall(name, first, last, inputs, [dims(t) for t in given], entered, left))
+        result.module_calls.append(
+            ModuleCall(name, first, last, inputs, [dims(t) for t in given], entered, left, _returns(out))
+        )
 
     for name, module in twin.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
             continue  # takes no hooks; its calls count for the module around it
         module.register_forward_pre_hook(functools.partial(enter, name), with_kwargs=True)
         module.register_forward_hook(functools.partial(leave, name), with_kwargs=True)
+
+
+def _returns(out: Any) -> int | None:
+    if isinstance(out, torch.Tensor):
+        return 0
+    plain = type(out) is tuple and out and isinstance(out[0], torch.Tensor)
+    return len(out) if plain and all(isinstance(item, torch.Tensor | None) for item in out) else None
 
 
 def _tie_rewritten(twin: nn.Module, result: Capture) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 from ..errors import CaptureError, InputError, UnknownOpError
 from . import spaces
 from .blocks import find_blocks
+from .branches import find_branches
 from .capture import Capture, capture
 from .collector import no_collections
 from .construction import construction
@@ -21,6 +22,7 @@ from .recorder import Rule
 from .rules import DEFAULT_RULES
 from .slots import fingerprint, recomputed_buffers
 from .spaces import Dim, Space
+from .transitions import find_transitions
 from .wiring import Axis, Member, Unsupported, WiredCall, Wiring
 
 
@@ -197,12 +199,13 @@ class _Namer:
             relations.append((rewrite(left, self.layout), rewrite(right, self.layout)))
         tensors = {name: tensor for name, (tensor, _) in captured.tensors.items()}
         axes = self._axes(layouts, tensors)
+        blocks = find_blocks(model, captured, self.layout)
         return Wiring(
             model=model,
             example_inputs=example_inputs,
             fingerprint=fingerprint(model),
             axes=axes,
-            blocks=find_blocks(model, captured, self.layout),
+            blocks=blocks,
             unsupported=tuple(
                 Unsupported(function, len(places), places[0], sum(1 for a in axes if _names(a.frozen, function)))
                 for function, places in recorder.unsupported.items()
@@ -220,6 +223,8 @@ class _Namer:
             fake=captured.fake,
             construction=construction(model),
             recomputed=recomputed_buffers(model),
+            branches=find_branches(model, captured, self.layout),
+            transitions=find_transitions(model, captured, blocks),
         )
 
     def _matters(self, expression: Any) -> bool:

@@ -97,6 +97,33 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Branch(Block):
+    """What one or several modules in a row add to a stream: attention or feed-forward part of a layer.
+
+    ``name`` is the last module's path, whose first output (``result``) is added; held at zero, it drops out of the sum.
+
+    Attributes:
+        modules: paths, in call order; each but the last only feeds the next.
+        returns: for each module 0 where it returns a tensor, n where a tuple of n.
+    """
+
+    modules: tuple[str, ...]
+    returns: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Transition(Block):
+    """A block of a stack that changes the shape of images: (N, inputs, H, W) -> (N, outputs, H / stride, W / stride).
+
+    Sizes are rounded up.
+    """
+
+    inputs: int
+    outputs: int
+    stride: int
+
+
+@dataclass(frozen=True)
 class WiredCall:
     """One call of a torch function: names and layouts only.
 
@@ -136,6 +163,8 @@ class Wiring:
         fingerprint: of the model's structure.
         axes: every axis that lies in a parameter or buffer.
         blocks: parts with the same axes in and out, in call order.
+        branches: parts whose result is only added to a stream, in call order.
+        transitions: blocks of a stack that change the shape of images, in call order.
         unsupported: functions without a rule.
         sizes: size of every named axis, inner ones included.
         layouts: tensor name -> layout of each dimension; a tied tensor appears under its first name.
@@ -147,7 +176,6 @@ class Wiring:
         recomputed: buffers that no state dict holds, because the constructor computes them.
         outputs: layouts of the model's output tensors.
         fake: captured without values; False where forward needed real ones (data-dependent control flow).
-        rules: the table that was used.
     """
 
     model: nn.Module
@@ -169,6 +197,8 @@ class Wiring:
     fake: bool
     construction: Construction | None = None
     recomputed: frozenset[str] = frozenset()
+    branches: tuple[Branch, ...] = ()
+    transitions: tuple[Transition, ...] = ()
 
     @cached_property
     def readers(self) -> dict[int, list[int]]:
@@ -184,6 +214,13 @@ class Wiring:
     def axis(self) -> dict[str, Axis]:
         """Axis by name."""
         return {axis.name: axis for axis in self.axes}
+
+    @cached_property
+    def parts(self) -> dict[str, Block]:
+        """Everything that can be cut, by name; one that is a branch as well as a block is a block if it is residual."""
+        blocks = sorted(self.blocks, key=lambda block: block.residual)
+        plain = sum(not block.residual for block in blocks)
+        return {part.name: part for part in (*blocks[:plain], *self.branches, *self.transitions, *blocks[plain:])}
 
     @property
     def free_axes(self) -> tuple[Axis, ...]:
@@ -204,7 +241,7 @@ class Wiring:
         lines = [
             f"Wiring of {type(self.model).__name__}: {len(self.axes)} axes, {len(free)} may change "
             f"({self.free_share():.0%} of the parameters lie on them); "
-            f"{len(self.blocks)} blocks; {len(self.calls)} calls"
+            f"{len(self.blocks)} blocks, {len(self.branches)} branches; {len(self.calls)} calls"
         ]
         lines += [f"  {axis.name:<52} {axis.size:>6}   {len(axis.members)} members" for axis in free]
         why = Counter(axis.frozen.partition(", in ")[0] for axis in self.axes if axis.frozen and axis.size > 1)

@@ -20,13 +20,21 @@ from .recorder import Origin, Recorded, writes
 from .rules import DEFAULT_RULES
 from .wiring import Block, WiredCall, Wiring
 
+ZEROS = "zeros_like"
+
 
 @dataclass(frozen=True)
 class Gone:
-    """A block that is gone. ``stand_in``: name of the one function that is called instead of it; "" for none."""
+    """A block or branch that is gone.
+
+    Attributes:
+        stand_in: name of the one function that is called instead of it; "" for none. ``ZEROS`` reads no value.
+        place: path, in the edited model, of the module that calls it.
+    """
 
     block: Block
     stand_in: str = ""
+    place: str = ""
 
 
 @no_collections()
@@ -74,13 +82,18 @@ class _Comparison:
         self.stands: dict[str, int] = {}  # block -> call of its stand-in
 
     def run(self) -> str | None:
-        left = iter(_live(self.calls, self.found.output_origins, lambda origin: origin))
+        places = {g.place for g in self.gone if g.stand_in == ZEROS}
+        zeros = {i for i, call in enumerate(self.calls) if call.name == ZEROS and call.module in places}
+        left = iter(_live(self.calls, self.found.output_origins, lambda origin: origin, blind=zeros))
         for expected in self.expected():
             at = next(left, None)
             if isinstance(expected, Gone):
                 if at is None or self.calls[at].name != expected.stand_in:
                     return f"no {expected.stand_in} in place of {expected.block.name}"
-                if self.calls[at].origins[0] != self.mapped(expected.block.entry):
+                if expected.stand_in == ZEROS:
+                    if self.calls[at].output_shapes[0] != self.shape(expected.block.result):
+                        return f"what {expected.block.name} gives has another shape than its input"
+                elif self.calls[at].origins[0] != self.mapped(expected.block.entry):
                     return f"the stand-in of {expected.block.name} does not read what the block read"
                 self.stands[expected.block.name] = at
                 continue
@@ -105,9 +118,15 @@ class _Comparison:
         events += [(g.block.first_call, g) for g in self.gone if g.stand_in]
         return [event for _, event in sorted(events, key=lambda e: e[0])]
 
+    def shape(self, origin: Origin) -> tuple[int, ...]:
+        layouts = self.wiring.calls[origin.call].outputs[origin.output]
+        return tuple(layout_size(layout, self.wiring.sizes) for layout in layouts)
+
     def before(self, origin: Origin) -> Origin:
-        """What was there before the blocks, of something that they return."""
+        """What was there before the blocks, of something that they return; a branch's zeros need nothing."""
         while origin in self.by_result:
+            if self.by_result[origin].stand_in == ZEROS:
+                return Origin("constant")
             origin = self.by_result[origin].block.entry
         return origin
 
@@ -142,10 +161,12 @@ def _live(
     given_out: Sequence[Origin],
     seen_as: Callable[[Origin], Origin],
     without: set[int] | frozenset[int] = frozenset(),
+    blind: set[int] | frozenset[int] = frozenset(),
 ) -> list[int]:
     """Calls on whose results the model's output depends, ascending; those that overwrite something count as such.
 
-    A mask for layers that are gone may be computed no more: what nothing reads need not be the same.
+    A mask for layers that are gone may be computed no more: what nothing reads need not be the same. Calls that are
+    ``blind`` look at no value.
     """
     kept = [i for i in range(len(calls)) if i not in without]
     pending = [seen_as(origin) for origin in given_out]
@@ -157,7 +178,7 @@ def _live(
         origin = pending.pop()
         if origin.kind == "call" and origin.call not in live:
             live.add(origin.call)
-            pending += [seen_as(o) for o in calls[origin.call].origins]
+            pending += [seen_as(o) for o in calls[origin.call].origins] if origin.call not in blind else []
     return sorted(live)
 
 

@@ -1,0 +1,172 @@
+"""What a plan.json says of each edit: one entry a kind, to and from the edit. ``kind`` tells them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from ..plans.edits import (
+    Edit,
+    FuseLayers,
+    InsertBlock,
+    RemoveBlock,
+    RemoveBranch,
+    ReplaceBlock,
+    ResizeAxis,
+    WidenAxis,
+)
+from .fields import Entry, Index, Name, Units, Words
+
+Small = Annotated[int, Field(ge=1, le=64)]
+
+
+class ResizeAxisEntry(Entry):
+    kind: Literal["resize_axis"]
+    axis: Name
+    size: Units
+    keep: list[Index]
+    statistics: list[Words]
+
+    def edit(self) -> ResizeAxis:
+        return ResizeAxis(self.axis, self.size, tuple(self.keep), tuple(self.statistics))
+
+
+class WidenAxisEntry(Entry):
+    """Of ``divided`` the dimensions, by tensor."""
+
+    kind: Literal["widen_axis"]
+    axis: Name
+    size: Units
+    source: list[Index]
+    share: list[Annotated[float, Field(gt=0, le=1)]]
+    divided: dict[Name, list[Annotated[int, Field(ge=0, lt=64)]]]
+
+    def edit(self) -> WidenAxis:
+        divided = tuple((tensor, dim) for tensor, dims in self.divided.items() for dim in dims)
+        return WidenAxis(self.axis, self.size, tuple(self.source), tuple(self.share), divided)
+
+
+class RemoveBlockEntry(Entry):
+    kind: Literal["remove_block"]
+    block: Name
+    delete: bool
+    lists: list[Name]
+
+    def edit(self) -> RemoveBlock:
+        return RemoveBlock(self.block, self.delete, tuple(self.lists))
+
+
+class RemoveBranchEntry(Entry):
+    kind: Literal["remove_branch"]
+    block: Name
+    modules: Annotated[list[Name], Field(min_length=1, max_length=64)]
+    returns: Annotated[list[Annotated[int, Field(ge=0, le=64)]], Field(min_length=1, max_length=64)]
+
+    def edit(self) -> RemoveBranch:
+        return RemoveBranch(self.block, tuple(self.modules), tuple(self.returns))
+
+
+class ReplaceBlockEntry(Entry):
+    kind: Literal["replace_block"]
+    block: Name
+    map: Literal["linear", "conv2d", "channels"]
+    width: Units
+    outputs: Units | None = None
+    stride: Small = 1
+    kernel: Small = 1
+
+    def edit(self) -> ReplaceBlock:
+        return ReplaceBlock(self.block, self.map, self.width, self.outputs, self.stride, self.kernel)
+
+
+class InsertBlockEntry(Entry):
+    kind: Literal["insert_block"]
+    block: Name
+    zeros: list[Name]
+    lists: list[Name]
+    numbers: dict[Name, int]
+
+    def edit(self) -> InsertBlock:
+        return InsertBlock(self.block, tuple(self.zeros), tuple(self.lists), tuple(self.numbers.items()))
+
+
+class FuseLayersEntry(Entry):
+    kind: Literal["fuse_layers"]
+    layers: Annotated[list[Name], Field(min_length=1)]
+    into: Name
+    shape: Annotated[list[Units], Field(max_length=8)]
+    then: list[Name]
+
+    def edit(self) -> FuseLayers:
+        return FuseLayers(tuple(self.layers), self.into, tuple(self.shape), tuple(self.then))
+
+
+EditEntry = Annotated[
+    ResizeAxisEntry
+    | WidenAxisEntry
+    | RemoveBlockEntry
+    | RemoveBranchEntry
+    | ReplaceBlockEntry
+    | InsertBlockEntry
+    | FuseLayersEntry,
+    Field(discriminator="kind"),
+]
+
+
+def _resize_axis(edit: ResizeAxis) -> dict[str, Any]:
+    keep = [int(unit) for unit in edit.keep]
+    return {"axis": edit.axis, "size": int(edit.size), "keep": keep, "statistics": list(edit.statistics)}
+
+
+def _widen_axis(edit: WidenAxis) -> dict[str, Any]:
+    divided: dict[str, list[int]] = {}
+    for tensor, dim in edit.divided:
+        divided.setdefault(tensor, []).append(int(dim))
+    source, share = [int(unit) for unit in edit.source], [float(share) for share in edit.share]
+    return {"axis": edit.axis, "size": int(edit.size), "source": source, "share": share, "divided": divided}
+
+
+def _remove_block(edit: RemoveBlock) -> dict[str, Any]:
+    return {"block": edit.block, "delete": edit.delete, "lists": list(edit.lists)}
+
+
+def _remove_branch(edit: RemoveBranch) -> dict[str, Any]:
+    return {"block": edit.block, "modules": list(edit.modules), "returns": [int(n) for n in edit.returns]}
+
+
+def _replace_block(edit: ReplaceBlock) -> dict[str, Any]:
+    record = {"block": edit.block, "map": edit.kind, "width": int(edit.width)}
+    if edit.outputs is None and edit.stride == edit.kernel == 1:
+        return record
+    outputs = None if edit.outputs is None else int(edit.outputs)
+    return {**record, "outputs": outputs, "stride": int(edit.stride), "kernel": int(edit.kernel)}
+
+
+def _insert_block(edit: InsertBlock) -> dict[str, Any]:
+    numbers = {key: int(value) for key, value in edit.numbers}
+    return {"block": edit.block, "zeros": list(edit.zeros), "lists": list(edit.lists), "numbers": numbers}
+
+
+def _fuse_layers(edit: FuseLayers) -> dict[str, Any]:
+    shape = [int(n) for n in edit.shape]
+    return {"layers": list(edit.layers), "into": edit.into, "shape": shape, "then": list(edit.then)}
+
+
+_RECORDS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
+    ResizeAxis: ("resize_axis", _resize_axis),
+    WidenAxis: ("widen_axis", _widen_axis),
+    RemoveBlock: ("remove_block", _remove_block),
+    RemoveBranch: ("remove_branch", _remove_branch),
+    ReplaceBlock: ("replace_block", _replace_block),
+    InsertBlock: ("insert_block", _insert_block),
+    FuseLayers: ("fuse_layers", _fuse_layers),
+}
+KINDS = tuple(kind for kind, _ in _RECORDS.values())
+
+
+def edit_to_json(edit: Edit) -> dict[str, Any]:
+    """The edit as JSON values."""
+    kind, record = _RECORDS[type(edit)]
+    return {"kind": kind, **record(edit)}

@@ -1,0 +1,91 @@
+"""What a plan must be before anything is done with it: of one kind, and free of contradictions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import PlanError
+from ..wiring.layouts import axis_names
+from .edits import AxisEdit, FuseLayers, InsertBlock, RemoveBlock, RemoveBranch, ReplaceBlock, ResizeAxis, WidenAxis
+
+if TYPE_CHECKING:
+    from .plan import Plan
+
+_KINDS: tuple[tuple[str, tuple[type, ...]], ...] = (
+    ("removes units", (ResizeAxis,)),
+    ("widens axes", (WidenAxis,)),
+    ("takes out or replaces blocks", (RemoveBlock, RemoveBranch, ReplaceBlock)),
+    ("inserts blocks", (InsertBlock,)),
+    ("merges layers", (FuseLayers,)),
+)
+_OF_WIDTHS = (ResizeAxis, WidenAxis)
+
+
+def check_plan(plan: Plan) -> None:
+    """Raise PlanError where a plan does several kinds of things, or contradicts itself."""
+    if any(step.before for step in plan.before):
+        raise PlanError("a plan that comes before another has none before itself; chain plans with plan.after(...)")
+    found = [what for what, kinds in _KINDS if any(isinstance(edit, kinds) for edit in plan.edits)]
+    if len(found) > 1:
+        raise PlanError(f"a plan {' or '.join(found)}, not both; make two and chain them with plan.after(...)")
+    if any(not isinstance(edit, _OF_WIDTHS) for edit in plan.edits) and (plan.sizes or plan.layouts):
+        raise PlanError(
+            "a plan changes widths or something else, not both; make two and chain them with plan.after(...)"
+        )
+    for tensor, layouts in plan.layouts.items():
+        unknown = {a for layout in layouts for a in axis_names(layout)} - set(plan.sizes)
+        if unknown:
+            raise PlanError(f"layout of {tensor!r} names axes without a size: {', '.join(sorted(unknown))}")
+    _check_axes(plan)
+    _check_modules(plan)
+
+
+def _check_axes(plan: Plan) -> None:
+    for edit in plan.resizes:
+        units = edit.keep
+        if not units or list(units) != sorted(set(units)) or units[0] < 0 or units[-1] >= edit.size:
+            raise PlanError(f"edit of {edit.axis!r}: keep must be ascending units in 0..{edit.size - 1}, and not empty")
+    axes: list[AxisEdit] = [*plan.resizes, *plan.widenings]
+    for each in axes:
+        if plan.sizes.get(each.axis) != each.size:
+            raise PlanError(
+                f"edit of {each.axis!r}: size {each.size} disagrees with the plan's {plan.sizes.get(each.axis)}"
+            )
+    for wider in plan.widenings:
+        _check_widening(plan, wider)
+    if len({each.axis for each in axes}) != len(axes):
+        raise PlanError("two edits change the same axis; make one edit of them")
+
+
+def _check_widening(plan: Plan, edit: WidenAxis) -> None:
+    where = f"edit of {edit.axis!r}"
+    if set(edit.source) != set(range(edit.size)) or len(edit.share) != len(edit.source):
+        raise PlanError(f"{where}: source must name each unit in 0..{edit.size - 1}, with one share for each copy")
+    sums = [0.0] * edit.size
+    for unit, share in zip(edit.source, edit.share, strict=True):
+        sums[unit] += share
+    if min(edit.share) <= 0 or any(abs(total - 1) > 1e-6 for total in sums):
+        raise PlanError(f"{where}: the shares of the copies of a unit must be positive and add up to 1")
+    for tensor, dim in edit.divided:
+        dims = plan.layouts.get(tensor, ())
+        if not 0 <= dim < len(dims) or edit.axis not in axis_names(dims[dim]):
+            raise PlanError(f"{where}: it does not lie in dimension {dim} of {tensor!r}")
+
+
+def _check_modules(plan: Plan) -> None:
+    names = plan.modules
+    for name in names:
+        if not name or names.count(name) > 1:
+            raise PlanError(f"block {name!r} is edited twice, or has no name")
+        if any(other.startswith(f"{name}.") for other in names):
+            raise PlanError(f"an edited block lies inside {name!r}, which is edited too")
+    for edit in plan.block_edits:
+        if isinstance(edit, RemoveBranch) and (
+            edit.modules[-1:] != (edit.block,) or len(edit.modules) != len(edit.returns)
+        ):
+            raise PlanError(f"branch {edit.block!r} does not end its modules, or they are not as many as returns")
+        if isinstance(edit, ReplaceBlock) and edit.kind != "conv2d" and not edit.keeps_shape:
+            raise PlanError(f"block {edit.block!r}: only a conv2d map has other outputs, a stride or a kernel")
+    for fusion in plan.fusions:
+        if fusion.into not in fusion.layers or any(not t.startswith(f"{fusion.layers[-1]}.") for t in fusion.then):
+            raise PlanError(f"fusion into {fusion.into!r}: it must be one of its layers, and then lie in the last one")
