@@ -86,7 +86,7 @@ def test_files_of_the_first_version_are_read() -> None:
         (lambda r: r["edits"][0].update(block="blocks"), r"contradicts itself: an edited block lies inside 'blocks'"),
         (lambda r: r["edits"][1].update(map="lambda"), r"edits\.1\.map: Input should be 'linear', 'conv2d' or"),
         (lambda r: r["edits"][1].update(width=0), r"edits\.1\.width: Input should be greater than or equal to 1"),
-        (lambda r: r.update(sizes={"a": 3}), r"contradicts itself: a plan changes widths or blocks, not both"),
+        (lambda r: r.update(sizes={"a": 3}), r"contradicts itself: only a plan that changes widths has layouts"),
         (lambda r: r.update(before=[{}]), r"before\.0\.fingerprint: Field required"),
         (lambda r: r.update(before="x"), r"before: Input should be a valid list"),
         (lambda r: r.update(before=[step(r)] * 65), r"before: List should have at most 64 items"),

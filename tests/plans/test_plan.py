@@ -151,7 +151,7 @@ def test_edits_of_blocks_that_contradict_each_other() -> None:
         blocks(RemoveBlock("a"), ReplaceBlock("a", "linear", 3))
     with pytest.raises(PlanError, match="an edited block lies inside 'a', which is edited too"):
         blocks(RemoveBlock("a"), RemoveBlock("a.0"))
-    with pytest.raises(PlanError, match="a plan changes widths or blocks, not both"):
+    with pytest.raises(PlanError, match="one plan removes units and takes out or replaces blocks"):
         plan(edits=(ResizeAxis("a", 3, (0,)), RemoveBlock("b")))
     with pytest.raises(PlanError, match=r"chain plans with plan\.after"):
         blocks(before=(blocks(before=(blocks(),)),))

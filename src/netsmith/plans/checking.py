@@ -27,10 +27,10 @@ def check_plan(plan: Plan) -> None:
         raise PlanError("a plan that comes before another has none before itself; chain plans with plan.after(...)")
     found = [what for what, kinds in _KINDS if any(isinstance(edit, kinds) for edit in plan.edits)]
     if len(found) > 1:
-        raise PlanError(f"a plan {' or '.join(found)}, not both; make two and chain them with plan.after(...)")
+        raise PlanError(f"one plan {' and '.join(found)}; make two and chain them with plan.after(...)")
     if any(not isinstance(edit, _OF_WIDTHS) for edit in plan.edits) and (plan.sizes or plan.layouts):
         raise PlanError(
-            "a plan changes widths or something else, not both; make two and chain them with plan.after(...)"
+            "only a plan that changes widths has layouts; make two plans and chain them with plan.after(...)"
         )
     for tensor, layouts in plan.layouts.items():
         unknown = {a for layout in layouts for a in axis_names(layout)} - set(plan.sizes)
