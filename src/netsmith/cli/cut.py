@@ -33,7 +33,11 @@ STAGES = {
 BLOCKS_HELP = "How many blocks to cut. One of --blocks, --budget and --threshold."
 THRESHOLD_HELP = "Cut while the influence of all that is gone stays below this, e.g. 0.01."
 DATA_HELP = "What to measure influence and repair with, unlabelled: as for shrink."
-INFLUENCE_HELP = "divergence: of the outputs when a block is bypassed; cosine: of a block's input and output."
+INFLUENCE_HELP = (
+    "divergence: of the outputs when a block is bypassed; cosine: of a block's input and output; taylor: by gradients."
+)
+BRANCHES_HELP = "With --budget or --threshold, attention and feed-forward branches inside blocks may go too."
+HTML_HELP = "Also write a report as one HTML page."
 MAPS_HELP = "Where it helps, put an affine map in a cut block's place."
 
 
@@ -47,10 +51,12 @@ def cut(
     budget: Annotated[list[str] | None, option(BUDGET_HELP, "NAME=VALUE")] = None,
     threshold: Annotated[float | None, option(THRESHOLD_HELP, "NUMBER")] = None,
     influence: Annotated[str, typer.Option(help=INFLUENCE_HELP, metavar="KIND")] = "divergence",
+    branches: Annotated[bool, typer.Option("--branches/--no-branches", help=BRANCHES_HELP)] = True,
     maps: Annotated[bool, typer.Option("--maps/--no-maps", help=MAPS_HELP)] = True,
     evaluate_on: Annotated[
         str | None, typer.Option("--eval", help=EVAL_HELP, metavar="DATA", show_default=False)
     ] = None,
+    html: Annotated[Path | None, option(HTML_HELP, "FILE")] = None,
     weights: Weights = None,
     input: Input = None,
     mean: Annotated[str | None, option(MEAN_HELP, "NUMBERS")] = None,
@@ -78,10 +84,22 @@ def cut(
     if measured is not None:
         options["evaluate"] = evaluation(opened, measured, mean, std)
     options |= {"blocks": blocks, "budget": limits, "threshold": threshold, "influence": influence, "maps": maps}
+    options["branches"] = branches
     with stages(STAGES) as tell:
         result = cut_model(opened.model, opened.example_inputs, data=batches, seed=seed, progress=tell, **options)
     beside = {SOURCE: source_text(source, state_digest(opened.model))}  # one folder, whole or not at all
     save(result.model, out_dir, plan=result.plan, beside=beside)
+    if html is not None:
+        from ..reports import html_report, write_html
+
+        page = html_report(
+            f"{model}, cut",
+            result.steps,
+            result.plan,
+            verdict_text=str(result.verdict),
+            influence=result.influence if influence == "divergence" else None,
+        )
+        write_html(html, page)
     _report(result, model, out_dir, as_json=json)
     if not result.verdict.ok:
         raise typer.Exit(FAILED)
@@ -100,6 +118,7 @@ def _report(result: Result, model: str, folder: Path, *, as_json: bool) -> None:
                 "folder": str(folder),
                 "blocks": gone,
                 "left": dict(result.plan.left),
+                "influence": dict(result.influence),
                 "steps": steps,
                 "verdict": verdict,
             }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,12 +11,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..errors import InputError
+from .datasets import open_batches
+from .influence import measured, print_influences, write_influences
 from .models import ModelSource, open_model
 from .options import Debug, Input, Json, Model, Seed, Weights, parse_shape
 from .output import emit_json, out, print_cost, working
+from .shrink import MEAN_HELP, STD_HELP, option
 
 if TYPE_CHECKING:
     from ..wiring import Axis, Wiring
+
+INFLUENCE_HELP = "Measure and plot how much the predictions lean on every block, branch and axis; wants --data."
+DATA_HELP = "What to measure influence with, unlabelled: as for shrink."
 
 
 def inspect(
@@ -24,11 +32,20 @@ def inspect(
     input: Input = None,
     every: Annotated[bool, typer.Option("--all", help="Also list each frozen axis.")] = False,
     members: Annotated[bool, typer.Option("--members", help="List every tensor that an axis runs through.")] = False,
+    influence: Annotated[bool, typer.Option("--influence", help=INFLUENCE_HELP)] = False,
+    data: Annotated[str | None, option(DATA_HELP, "DATA")] = None,
+    html: Annotated[Path | None, option("With --influence: write its bars as one HTML page.", "FILE")] = None,
+    mean: Annotated[str | None, option(MEAN_HELP, "NUMBERS")] = None,
+    std: Annotated[str | None, option(STD_HELP, "NUMBERS")] = None,
     seed: Seed = 0,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Axes, blocks and costs of a model; what is frozen, and why."""
+    if influence and data is None:
+        raise InputError("--influence is measured on data; give --data, e.g. --data digits (no labels are needed)")
+    if (html is not None or data is not None) and not influence:
+        raise InputError("--data and --html go with --influence")
     from ..costs import measure
     from ..wiring import trace
 
@@ -36,8 +53,15 @@ def inspect(
     with working("reading the model"):
         wiring = trace(opened.model, opened.example_inputs)
         cost = measure(opened.model, opened.example_inputs)
+    found = None
+    if data is not None:
+        batches = open_batches(data, opened.example_inputs, mean=mean, std=std, shuffle=True, seed=seed)
+        found = measured(wiring, batches, seed=seed)
+        if html is not None:
+            write_influences(html, model, data, found)
     if json:
-        emit_json({"model": model, "cost": cost.as_dict(), **wiring_json(wiring)})
+        measurements = {} if found is None else {"influence": {"blocks": found.blocks, "axes": found.axes}}
+        emit_json({"model": model, "cost": cost.as_dict(), **wiring_json(wiring), **measurements})
         return
     console = out()
     print_cost(console, cost)
@@ -52,6 +76,10 @@ def inspect(
     _print_unsupported(console, wiring)
     console.print("blocks: parts with the same axes in and out")
     console.print(_blocks_table(wiring))
+    if found is not None:
+        print_influences(console, found)
+        if html is not None:
+            console.print(f"Written to {html}", markup=False, soft_wrap=True)
 
 
 def wiring_json(wiring: Wiring) -> dict[str, Any]:
@@ -67,6 +95,7 @@ def wiring_json(wiring: Wiring) -> dict[str, Any]:
             for axis in wiring.axes
         ],
         "blocks": [{"name": block.name, "kind": block.kind, "params": block.params} for block in wiring.blocks],
+        "branches": [{"name": b.name, "modules": list(b.modules), "params": b.params} for b in wiring.branches],
         "unsupported": [
             {"function": u.function, "calls": u.calls, "axes": u.axes, "first": u.first} for u in wiring.unsupported
         ],

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from torch import nn
 
 from ..checks import verify
 from ..errors import InputError
+from ..evidence.gradients import Loss
 from ..evidence.masks import Mask
 from ..plans import Budget
 from ..recovery import recalibrate, rejoin
@@ -29,6 +30,8 @@ def cut(
     budget: Budget | None = None,
     threshold: float | None = None,
     influence: Influence = "divergence",
+    loss: Loss | None = None,
+    branches: bool = True,
     maps: bool = True,
     evaluate: Evaluate | None = None,
     mask: Mask | None = None,
@@ -40,9 +43,9 @@ def cut(
     Args:
         model: a trained model; not changed.
         example_inputs: one call's inputs.
-        data: unlabelled calibration batches, each ``x`` or ``(x, y)``.
+        data: calibration batches, each ``x`` or ``(x, y)``; only a loss needs labels.
         blocks, budget, threshold: how much to cut; one of them, as in ``plan_cut``.
-        influence, maps: as in ``plan_cut``.
+        influence, loss, branches, maps: as in ``plan_cut``.
         evaluate: called with the model after each step; returns a score or scores by name, higher is better.
         mask: as in ``rejoin``.
         seed: of everything drawn at random.
@@ -50,7 +53,7 @@ def cut(
 
     Returns:
         The smaller model, its plan, the verdict of ``verify``, and cost and scores of each step: "original", "cut",
-        "rejoin".
+        "rejoin"; ``influence`` is that of the first round.
 
     Raises:
         InputError, BudgetError, EvidenceError: as ``plan_cut`` and ``rejoin``.
@@ -67,6 +70,7 @@ def cut(
     tell("trace", 0, 1)
     wiring = trace(model, example_inputs)
     tell("plan", 0, 1)
+    rounds: list[Mapping[str, float]] = []
     plan = plan_cut(
         wiring,
         blocks=blocks,
@@ -74,8 +78,12 @@ def cut(
         threshold=threshold,
         data=data,
         influence=influence,
+        loss=loss,
+        branches=branches,
         maps=maps,
+        seed=seed,
         progress=telling(tell, "plan"),
+        told=rounds.append,
     )
     models = {"original": model, "cut": apply(model, plan).eval()}
     if plan.block_edits:
@@ -88,4 +96,4 @@ def cut(
     verdict = verify(model, final, plan, example_inputs)
     tell("measure", 0, 1)
     steps = measured_steps(models, example_inputs, evaluate)
-    return Result(final, plan, verdict, steps)
+    return Result(final, plan, verdict, steps, rounds[0] if rounds else {})

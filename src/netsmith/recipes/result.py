@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 
@@ -36,12 +36,14 @@ class Result:
         plan: what was changed, and which tensors were refitted; ``save`` wants it.
         verdict: what ``verify`` found.
         steps: cost and scores after each step.
+        influence: of each block and branch of the original, where ``cut`` measured it.
     """
 
     model: nn.Module
     plan: Plan
     verdict: Verdict
     steps: tuple[Step, ...]
+    influence: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         lines = [

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 
-from .. import __version__
 from ..errors import FileError
 from ..plans.plan import Plan
 from .charts import score_chart
+from .influence import BLOCKS, influence_bars
 from .numbers import NONE, compact, percent, score_text, share
+from .page import page
 from .steps import StepLike, latency_note, score_names
 from .widths import attributes_table, widths_table
 
@@ -25,6 +25,7 @@ def html_report(
     verdict_text: str,
     subtitle: str = "",
     reason: str = "",
+    influence: Mapping[str, float] | None = None,
 ) -> str:
     """The report as one HTML page of about 5 MB, most of it plotly.
 
@@ -35,6 +36,7 @@ def html_report(
         verdict_text: what ``verify`` found, shown as it is.
         subtitle: a line below the heading.
         reason: why these units were removed, e.g. the score and the budget.
+        influence: block or branch of the original -> its influence, where that was measured.
 
     Raises:
         InputError: no steps.
@@ -48,19 +50,17 @@ def html_report(
         "<h2>Step by step</h2>",
         f"<div class=scroll>{_steps(steps, names)}</div>",
         _chart(steps, names),
-        _plan(plan, reason),
+        *(_plan(step, reason if step is plan.steps[-1] else "") for step in plan.steps),
+        f"<h2>Influence of every block of the original</h2>{influence_bars(influence, 'block', BLOCKS)}"
+        if influence
+        else "",
         f"<h2>Is it true?</h2><p>What verify found:</p><pre>{escape(verdict_text)}</pre>",
-        f"<footer>Written by netsmith {escape(__version__)}. MACs are multiply-accumulates of one call; latency is the "
-        "median of warm calls on the machine that wrote this page.</footer>",
     ]
-    style = (files("netsmith.reports") / "report.css").read_text(encoding="utf-8")
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>\n{style}</style></head>\n<body><main>\n"
-        + "\n".join(part for part in parts if part)
-        + "\n</main></body></html>\n"
+    footer = (
+        "MACs are multiply-accumulates of one call; latency is the median of warm calls on the machine that wrote this "
+        "page."
     )
+    return page(title, parts, footer=footer)
 
 
 def write_html(path: str | os.PathLike[str], html: str) -> None:
@@ -151,6 +151,11 @@ def _chart(steps: Sequence[StepLike], names: list[str]) -> str:
 
 
 def _plan(plan: Plan, reason: str) -> str:
+    if plan.block_edits:
+        rows = "".join(f"<tr><td><code>{escape(e.block)}</code></td><td>{e.words}</td></tr>" for e in plan.block_edits)
+        head = "<tr><th>block or branch</th><th>what became of it</th></tr>"
+        table = f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+        return f"<h2>What was cut</h2><p>{escape(reason)}</p><div class=scroll>{table}</div>"
     changed = sum(len(edit.keep) < edit.size for edit in plan.resizes)
     removed = sum(edit.size - len(edit.keep) for edit in plan.resizes)
     refitted = f" Tensors whose values were changed afterwards: {len(plan.refitted):,}." if plan.refitted else ""

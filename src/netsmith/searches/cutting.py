@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +34,7 @@ def plan_cut(
     most_examples: int = 256,
     seed: int = 0,
     progress: Progress | None = None,
+    told: Callable[[Mapping[str, float]], None] | None = None,
 ) -> Plan:
     """Plan to cut what matters least, one part after the other, each measured with those before it gone.
 
@@ -62,6 +63,7 @@ def plan_cut(
         most_examples: used at most.
         seed: of labels that "taylor" draws.
         progress: called with (influences measured, influences in all, name of the block) in each round.
+        told: called in each round with the influence of each candidate, by its name in the original.
 
     Returns:
         A proven plan. ``left`` says what could not be cut, and why.
@@ -88,7 +90,7 @@ def plan_cut(
     choice = Choice(influence, evaluate, loss, seed, maps, per)
     with eval_mode(wiring.model):
         batches = list(labelled_batches(data, most_examples=most_examples, device=device_of(wiring.model)))
-        rounds = Rounds(wiring, batches, able, left, choice)
+        rounds = Rounds(wiring, batches, able, left, choice, told)
         original = measure(wiring.model, wiring.example_inputs, latency=budget is not None and bool(budget.latency_ms))
         limits = budget.limits(original) if budget is not None else {}
         while not _enough(rounds, blocks, budget, limits):

@@ -60,8 +60,9 @@ class Rounds:
         able: Mapping[str, RemoveBlock | RemoveBranch | Transition],
         left: Mapping[str, str],
         choice: Choice,
+        told: Callable[[Mapping[str, float]], None] | None = None,
     ):
-        self.wiring, self.labelled, self.choice = wiring, batches, choice
+        self.wiring, self.labelled, self.choice, self.told = wiring, batches, choice, told
         self.batches = [inputs for inputs, _ in batches]
         self.able, self.left = dict(able), dict(left)
         with torch.no_grad():
@@ -92,6 +93,8 @@ class Rounds:
             else:
                 instead[current] = "zeros" if isinstance(part, RemoveBranch) else None
         scores = self._scores(instead, progress)
+        if self.told is not None:
+            self.told({here[current]: score for current, score in scores.items()})
         worth = {c: self._worth(c, scores[c], fitted.get(here[c])) for c in scores}
         for current in sorted(scores, key=lambda c: worth[c]):
             if threshold is not None and scores[current] >= threshold:
