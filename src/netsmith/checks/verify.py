@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError, ModelError
-from ..plans import Plan, ReplaceBlock
+from ..plans import MergeBlocks, Plan, ReplaceBlock
 from ..surgery import apply, check_fits
 from ..wiring import call_model, tensor_slots
 from ..wiring.inputs import map_tensors
@@ -37,7 +37,7 @@ def verify(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: A
       removed units' weights set to zero; in float64 where the model runs in it. Where a statistic counts the units,
       they are compared with the statistic made blind to zeros and, if need be, the removed units held at zero. Where
       blocks were edited, those of the original with these blocks returning their first input, or the map that replaces
-      them. Where layers were merged exactly, those of the original as it is. Plans that are chained are checked one
+      them; blocks into which others were merged have the combined weights. Where layers were merged exactly, those of the original as it is. Plans that are chained are checked one
       after the other;
     * runs: the edited model as it is gives outputs of the original's shapes, all finite.
 
@@ -213,6 +213,7 @@ def _blocks_outputs(original: nn.Module, edited: nn.Module, plan: Plan, example_
             if slot.name not in maps:
                 slot.tensor.copy_(plain[slot.name])
     found = {slot.name: slot for slot in tensor_slots(structure)}
+    _take_over(lively, plain, plan)
     try:
         with with_blocks_bypassed(lively, plan, lambda name: found[name].holder[found[name].key]):
             error, dtype = _compare(lively, structure, example_inputs)
@@ -227,6 +228,15 @@ def _blocks_outputs(original: nn.Module, edited: nn.Module, plan: Plan, example_
         f"the outputs differ by {error:.1e} of the largest output from the original with the edited blocks bypassed "
         f"(tolerance {_TOLERANCE[dtype]:.0e}); something depends on a layer's place in a way not yet known",
     )
+
+
+@torch.no_grad()
+def _take_over(lively: nn.Module, plain: dict[str, torch.Tensor], plan: Plan) -> None:
+    """Give the blocks of the original into which others were merged the combined weights."""
+    into = {edit.into for edit in plan.block_edits if isinstance(edit, MergeBlocks)}
+    for slot in tensor_slots(lively):
+        if any(slot.name.startswith(f"{block}.") for block in into):
+            slot.tensor.copy_(plain[plan.renamed(slot.name) or slot.name])
 
 
 def _fused_outputs(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: Any) -> Check:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from .. import __version__
-from ..plans.edits import RemoveBlock
+from ..plans.edits import MergeBlocks, RemoveBlock
 from ..plans.plan import Plan
 from ..wiring import tensor_slots
 
@@ -53,6 +53,8 @@ def _blocks(plan: Plan) -> str:
     rows = ["| block | what became of it |", "|---|---|"]
     for edit in plan.block_edits:
         what = "removed" if isinstance(edit, RemoveBlock) else f"replaced by an affine map ({edit.kind})"
+        if isinstance(edit, MergeBlocks):
+            what = f"merged into {_code(edit.into)} ({edit.how})"
         rows.append(f"| {_code(edit.block)} | {what} |")
     return "\n".join(rows)
 

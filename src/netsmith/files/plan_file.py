@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from .. import __version__
 from ..errors import FileError, PlanError
-from ..plans.edits import Edit, FuseLayers, RemoveBlock, ReplaceBlock, ResizeAxis
+from ..plans.edits import Edit, FuseLayers, MergeBlocks, RemoveBlock, ReplaceBlock, ResizeAxis
 from ..plans.plan import Plan
 from ..wiring.layouts import layout_size
 from .layout_codec import MAX_UNITS, encode_layout
@@ -26,6 +26,7 @@ from .plan_schema import (
     VERSION,
     EditEntry,
     FuseLayersEntry,
+    MergeBlocksEntry,
     PlanEntry,
     RemoveBlockEntry,
     ReplaceBlockEntry,
@@ -72,6 +73,9 @@ def _step_json(plan: Plan) -> dict[str, Any]:
 
 
 def _edit_json(edit: Edit) -> dict[str, Any]:
+    if isinstance(edit, MergeBlocks):
+        rest = {"into": edit.into, "how": edit.how, "delete": edit.delete, "lists": list(edit.lists)}
+        return {"kind": "merge_blocks", "block": edit.block, **rest}
     if isinstance(edit, RemoveBlock):
         return {"kind": "remove_block", "block": edit.block, "delete": edit.delete, "lists": list(edit.lists)}
     if isinstance(edit, ReplaceBlock):
@@ -90,6 +94,8 @@ def _edit_json(edit: Edit) -> dict[str, Any]:
 
 
 def _edit(entry: EditEntry) -> Edit:
+    if isinstance(entry, MergeBlocksEntry):
+        return MergeBlocks(entry.block, entry.delete, tuple(entry.lists), entry.into, entry.how)
     if isinstance(entry, RemoveBlockEntry):
         return RemoveBlock(entry.block, entry.delete, tuple(entry.lists))
     if isinstance(entry, ReplaceBlockEntry):

@@ -48,6 +48,17 @@ class RemoveBlockEntry(_Entry):
     lists: list[Name]
 
 
+class MergeBlocksEntry(_Entry):
+    """One ``MergeBlocks``."""
+
+    kind: Literal["merge_blocks"]
+    block: Name
+    into: Name
+    how: Literal["average", "differences", "first"]
+    delete: bool
+    lists: list[Name]
+
+
 class ReplaceBlockEntry(_Entry):
     """One ``ReplaceBlock``."""
 
@@ -67,9 +78,10 @@ class FuseLayersEntry(_Entry):
     then: list[Name]
 
 
-KINDS = ("resize_axis", "remove_block", "replace_block", "fuse_layers")
+KINDS = ("resize_axis", "remove_block", "merge_blocks", "replace_block", "fuse_layers")
 EditEntry = Annotated[
-    ResizeAxisEntry | RemoveBlockEntry | ReplaceBlockEntry | FuseLayersEntry, Field(discriminator="kind")
+    ResizeAxisEntry | RemoveBlockEntry | MergeBlocksEntry | ReplaceBlockEntry | FuseLayersEntry,
+    Field(discriminator="kind"),
 ]
 
 

@@ -2,7 +2,7 @@
 
 from .budget import Budget
 from .depth import plan_blocks
-from .edits import BlockEdit, Edit, FuseLayers, RemoveBlock, ReplaceBlock, ResizeAxis
+from .edits import BlockEdit, Edit, FuseLayers, MergeBlocks, RemoveBlock, ReplaceBlock, ResizeAxis
 from .fusing import plan_fusion
 from .plan import Plan
 from .removal import plan_removal
@@ -12,6 +12,7 @@ __all__ = [
     "Budget",
     "Edit",
     "FuseLayers",
+    "MergeBlocks",
     "Plan",
     "RemoveBlock",
     "ReplaceBlock",

@@ -9,7 +9,8 @@ from torch import nn
 
 from ..errors import PlanError
 from ..wiring.depth import drop_entries, parent_of, take_out, write_numbers
-from .edits import RemoveBlock, ReplaceBlock
+from .blending import combine
+from .edits import MergeBlocks, RemoveBlock, ReplaceBlock
 from .plan import Plan
 
 
@@ -20,6 +21,7 @@ def carry_out(model: nn.Module, plan: Plan) -> None:
         PlanError: the plan does not fit the model.
     """
     write_numbers(model, plan.attributes)
+    combine(model, [edit for edit in plan.block_edits if isinstance(edit, MergeBlocks)])
     entries: dict[str, list[int]] = defaultdict(list)
     modules = dict(model.named_modules())
     for edit in plan.block_edits:

@@ -11,7 +11,7 @@ from ..wiring.collector import no_collections
 from ..wiring.depth import is_item, shared_with, shell
 from ..wiring.without import Gone, difference
 from .carrying import carry_out
-from .edits import BlockEdit, RemoveBlock, ReplaceBlock
+from .edits import BlockEdit, MergeBlocks, RemoveBlock, ReplaceBlock
 from .layer_numbers import LayerNumbers, layer_numbers
 from .plan import Plan
 
@@ -36,6 +36,8 @@ def plan_blocks(wiring: Wiring, edits: Sequence[BlockEdit]) -> Plan:
     blocks = {block.name: block for block in wiring.blocks}
     for edit in edits:
         _check(wiring, blocks, edit.block)
+        if isinstance(edit, MergeBlocks):
+            _check(wiring, blocks, edit.into, stays=True)
     ordered = sorted(edits, key=lambda e: blocks[e.block].first_call)
     gone = blocks_gone(wiring, ordered)
     deleted = [e.block for e in ordered if isinstance(e, RemoveBlock) and e.delete]
@@ -89,7 +91,7 @@ def _plan(wiring: Wiring, edits: Sequence[BlockEdit], numbers: LayerNumbers) -> 
     return Plan(with_lists, {}, {}, dict(numbers.changes), wiring.fingerprint)
 
 
-def _check(wiring: Wiring, blocks: dict[str, Block], name: str) -> None:
+def _check(wiring: Wiring, blocks: dict[str, Block], name: str, *, stays: bool = False) -> None:
     if name not in blocks:
         some = ", ".join(repr(b) for b in list(blocks)[:6])
         raise UnknownNameError(f"{name!r} is no block of this model; blocks are {some or 'none'}")
@@ -97,5 +99,5 @@ def _check(wiring: Wiring, blocks: dict[str, Block], name: str) -> None:
     if other is not None:
         raise PlanError(f"{name!r} is shared with {other!r}")
     why = blocks[name].kept
-    if why is not None:
+    if why is not None and not stays:
         raise PlanError(f"{name!r} must stay: {why}")

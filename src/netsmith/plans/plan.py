@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from ..errors import PlanError
 from ..wiring.depth import renamed
 from ..wiring.layouts import Layout, axis_names, kept_positions, layout_size
-from .edits import BlockEdit, Edit, FuseLayers, RemoveBlock, ReplaceBlock, ResizeAxis
+from .edits import BlockEdit, Edit, FuseLayers, MergeBlocks, RemoveBlock, ReplaceBlock, ResizeAxis
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,13 @@ class Plan:
         names = [edit.block for edit in self.block_edits]
         if names and (self.resizes or self.sizes or self.layouts):
             raise PlanError("a plan changes widths or blocks, not both; make two and chain them with plan.after(...)")
+        for into in {edit.into for edit in self.block_edits if isinstance(edit, MergeBlocks)}:
+            if not into or any(_lies_in(name, into) or _lies_in(into, name) for name in names):
+                raise PlanError(
+                    f"blocks are merged into {into!r}, which is edited too, lies in one that is, or has no name"
+                )
+            if len({e.how for e in self.block_edits if isinstance(e, MergeBlocks) and e.into == into}) > 1:
+                raise PlanError(f"blocks are merged into {into!r} in more than one way")
         fused = [layer for edit in self.fusions for layer in edit.layers]
         if fused and (names or self.resizes or self.sizes or self.layouts):
             raise PlanError("a plan that fuses layers does nothing else; make two and chain them with plan.after(...)")
@@ -175,10 +182,15 @@ class Plan:
         for fused in self.fusions:
             lines.append(f"  {fused.place:<48} computes what {', '.join(fused.layers)} did")
         for block in self.block_edits:
-            how = "removed" if isinstance(block, RemoveBlock) else f"replaced by a {block.kind} map of {block.width}"
-            lines.append(f"  {block.block:<48} {how}")
+            lines.append(f"  {block.block:<48} {_fate(block)}")
         lines += [f"  {axis:<48} left as it is: {why}" for axis, why in self.left.items()]
         return "\n".join(lines)
+
+
+def _fate(edit: BlockEdit) -> str:
+    if isinstance(edit, MergeBlocks):
+        return f"merged into {edit.into} ({edit.how})"
+    return "removed" if isinstance(edit, RemoveBlock) else f"replaced by a {edit.kind} map of {edit.width}"
 
 
 def _lies_in(name: str, path: str) -> bool:
