@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..plans import Plan, ReplaceBlock
+from ..plans import MergeBlocks, Plan, ReplaceBlock
 from ..surgery import apply
 from ..wiring import tensor_slots
 from .bypassed import with_blocks_bypassed
@@ -74,6 +74,7 @@ def _without_blocks(original: nn.Module, edited: nn.Module, plan: Plan, example_
     places = [plan.place(e.block) for e in plan.block_edits if isinstance(e, ReplaceBlock)]
     maps = {f"{place}.{name}" for place in places for name in ("weight", "bias")}
     structure = _with_plain_weights(edited, lively, plan, but=maps)
+    _take_over(lively, structure, plan)
     found = {slot.name: slot for slot in tensor_slots(structure)}
     try:
         with with_blocks_bypassed(lively, plan, lambda name: found[name].holder[found[name].key]):
@@ -88,6 +89,16 @@ def _without_blocks(original: nn.Module, edited: nn.Module, plan: Plan, example_
         "the original with the edited blocks bypassed",
         "something depends on a layer's place in a way not yet known",
     )
+
+
+@torch.no_grad()
+def _take_over(lively: nn.Module, structure: nn.Module, plan: Plan) -> None:
+    """Give the blocks of the original into which others were merged the combined weights."""
+    combined = {slot.name: slot.tensor for slot in tensor_slots(structure)}
+    into = {edit.into for edit in plan.block_edits if isinstance(edit, MergeBlocks)}
+    for slot in tensor_slots(lively):
+        if any(slot.name.startswith(f"{block}.") for block in into):
+            slot.tensor.copy_(combined[plan.renamed(slot.name) or slot.name])
 
 
 def _grown(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: Any) -> Check:

@@ -8,6 +8,7 @@ from .gradients import gradients
 from .influence import influence
 from .moments import Moments, ridge
 from .resuming import Checkpoint, advance, resume
+from .similarity import similarity
 from .stepping import Forward, Stop
 from .weights import Weights
 
@@ -34,4 +35,5 @@ __all__ = [
     "resume",
     "ridge",
     "save_activations",
+    "similarity",
 ]

@@ -11,6 +11,7 @@ from ..plans.edits import (
     Edit,
     FuseLayers,
     InsertBlock,
+    MergeBlocks,
     RemoveBlock,
     RemoveBranch,
     ReplaceBlock,
@@ -56,6 +57,18 @@ class RemoveBlockEntry(Entry):
 
     def edit(self) -> RemoveBlock:
         return RemoveBlock(self.block, self.delete, tuple(self.lists))
+
+
+class MergeBlocksEntry(Entry):
+    kind: Literal["merge_blocks"]
+    block: Name
+    into: Name
+    how: Literal["average", "differences", "first"]
+    delete: bool
+    lists: list[Name]
+
+    def edit(self) -> MergeBlocks:
+        return MergeBlocks(self.block, self.delete, tuple(self.lists), self.into, self.how)
 
 
 class RemoveBranchEntry(Entry):
@@ -107,6 +120,7 @@ EditEntry = Annotated[
     ResizeAxisEntry
     | WidenAxisEntry
     | RemoveBlockEntry
+    | MergeBlocksEntry
     | RemoveBranchEntry
     | ReplaceBlockEntry
     | InsertBlockEntry
@@ -130,6 +144,10 @@ def _widen_axis(edit: WidenAxis) -> dict[str, Any]:
 
 def _remove_block(edit: RemoveBlock) -> dict[str, Any]:
     return {"block": edit.block, "delete": edit.delete, "lists": list(edit.lists)}
+
+
+def _merge_blocks(edit: MergeBlocks) -> dict[str, Any]:
+    return {**_remove_block(edit), "into": edit.into, "how": edit.how}
 
 
 def _remove_branch(edit: RemoveBranch) -> dict[str, Any]:
@@ -158,6 +176,7 @@ _RECORDS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
     ResizeAxis: ("resize_axis", _resize_axis),
     WidenAxis: ("widen_axis", _widen_axis),
     RemoveBlock: ("remove_block", _remove_block),
+    MergeBlocks: ("merge_blocks", _merge_blocks),
     RemoveBranch: ("remove_branch", _remove_branch),
     ReplaceBlock: ("replace_block", _replace_block),
     InsertBlock: ("insert_block", _insert_block),

@@ -10,7 +10,8 @@ from torch import fx, nn
 
 from ..errors import PlanError
 from ..wiring.depth import drop_entries, parent_of, take_out, write_numbers
-from .edits import BlockEdit, RemoveBlock, RemoveBranch, ReplaceBlock
+from .blending import combine
+from .edits import BlockEdit, MergeBlocks, RemoveBlock, RemoveBranch, ReplaceBlock
 from .plan import Plan
 
 
@@ -21,6 +22,7 @@ def carry_out(model: nn.Module, plan: Plan) -> None:
         PlanError: the plan does not fit the model.
     """
     write_numbers(model, plan.attributes)
+    combine(model, [edit for edit in plan.block_edits if isinstance(edit, MergeBlocks)])
     entries: dict[str, list[int]] = defaultdict(list)
     modules = dict(model.named_modules())
     for edit in plan.block_edits:

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 
 from ..errors import PlanError
 from ..wiring.layouts import axis_names
-from .edits import AxisEdit, FuseLayers, InsertBlock, RemoveBlock, RemoveBranch, ReplaceBlock, ResizeAxis, WidenAxis
+from .edits import (
+    AxisEdit,
+    FuseLayers,
+    InsertBlock,
+    MergeBlocks,
+    RemoveBlock,
+    RemoveBranch,
+    ReplaceBlock,
+    ResizeAxis,
+    WidenAxis,
+)
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -74,6 +84,14 @@ def _check_widening(plan: Plan, edit: WidenAxis) -> None:
 
 def _check_modules(plan: Plan) -> None:
     names = plan.modules
+    merges = [edit for edit in plan.block_edits if isinstance(edit, MergeBlocks)]
+    for into in {edit.into for edit in merges}:
+        if not into or any(f"{name}.".startswith(f"{into}.") or f"{into}.".startswith(f"{name}.") for name in names):
+            raise PlanError(
+                f"blocks are merged into {into!r}, which is edited too, lies in one that is, or has no name"
+            )
+        if len({edit.how for edit in merges if edit.into == into}) > 1:
+            raise PlanError(f"blocks are merged into {into!r} in more than one way")
     for name in names:
         if not name or names.count(name) > 1:
             raise PlanError(f"block {name!r} is edited twice, or has no name")

@@ -11,7 +11,7 @@ from ..wiring.collector import no_collections
 from ..wiring.depth import is_item, shared_with, shell
 from ..wiring.without import ZEROS, Gone, difference
 from .carrying import carry_out
-from .edits import BlockEdit, RemoveBlock, RemoveBranch, ReplaceBlock
+from .edits import BlockEdit, MergeBlocks, RemoveBlock, RemoveBranch, ReplaceBlock
 from .layer_numbers import LayerNumbers, layer_numbers
 from .plan import Plan
 
@@ -118,6 +118,8 @@ def _part(wiring: Wiring, edit: BlockEdit) -> Block:
         some = ", ".join(repr(b) for b in list(parts)[:6])
         raise UnknownNameError(f"{name!r} is no {kind} of this model; {plural} are {some or 'none'}")
     part = parts[name]
+    if isinstance(edit, MergeBlocks):
+        _check_receiver(wiring, edit.into)
     if isinstance(edit, RemoveBranch) and isinstance(part, Branch):
         if (edit.modules, edit.returns) != (part.modules, part.returns):
             raise PlanError(f"the branch {name!r} is {part.modules}, which return {part.returns}")
@@ -128,3 +130,14 @@ def _part(wiring: Wiring, edit: BlockEdit) -> Block:
     if part.kept is not None:
         raise PlanError(f"{name!r} must stay: {part.kept}")
     return part
+
+
+def _check_receiver(wiring: Wiring, name: str) -> None:
+    """Raise unless other blocks may be merged into this one."""
+    names = [block.name for block in wiring.blocks]
+    if name not in names:
+        some = ", ".join(repr(b) for b in names[:6])
+        raise UnknownNameError(f"{name!r} is no block of this model; blocks are {some or 'none'}")
+    other = shared_with(wiring.model, name)
+    if other is not None:
+        raise PlanError(f"{name!r} is shared with {other!r}")

@@ -46,7 +46,11 @@ class RemoveBlock:
     block: str
     delete: bool = True
     lists: tuple[str, ...] = ()
-    words = "removed"
+
+    @property
+    def words(self) -> str:
+        """What became of it, for people."""
+        return "removed"
 
     def __str__(self) -> str:
         return f"{self.block:<48} {self.words}"
@@ -77,6 +81,30 @@ class RemoveBranch:
 
     def __str__(self) -> str:
         return f"{self.block:<48} {self.words}"
+
+
+@dataclass(frozen=True)
+class MergeBlocks(RemoveBlock):
+    """Take a block out, and combine its weights with those of an equal block before it.
+
+    Promise: the edited model equals the original in which the block returns its first input, and ``into`` has the
+    combined weights. Values fitted afterwards are listed as refitted.
+
+    Attributes:
+        into: module path of the block that takes over; its tensors have the same names and shapes.
+        how: "average" of the weights of all blocks merged into one; "differences": of each later block's weights from
+            the first one's, added to it (buffers are averaged); "first": the first one's as they are.
+
+    Source: "differences" is LaCo, Yang et al. 2024, arXiv:2402.11187.
+    """
+
+    into: str = ""
+    how: Literal["average", "differences", "first"] = "average"
+
+    @property
+    def words(self) -> str:
+        """What became of it, for people."""
+        return f"merged into {self.into} ({self.how})"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from ..data.running import eval_mode
 from ..errors import EvidenceError, PlanError
 from ..evidence import calibration_batches, device_of
 from ..evidence.masks import Mask
-from ..plans import Plan
+from ..plans import MergeBlocks, Plan
 from ..plans.depth import blocks_gone
 from ..surgery import apply
 from ..wiring import Wiring, trace
@@ -104,6 +104,9 @@ def _stretches(original: Wiring, edited: Wiring, plan: Plan) -> list[Stretch]:
     every = refits_among(edited, range(len(edited.calls)))
     points = [p for p in narrow_points(edited, downstream_calls(edited, {r.call for r in every})) if p in back]
     start = min(_start(g, numbers, points) for g in gone)
+    merged = {edit.into for edit in plan.block_edits if isinstance(edit, MergeBlocks)}
+    entries = [numbers.get(b.entry.call, -1) for b in original.blocks if b.name in merged]
+    start = min([start, *entries])  # a block into which others were merged is fitted as well
     stretches, pending = [], []
     refits = [r for r in every if r.call > start]
     for i, refit in enumerate(refits):

@@ -1,8 +1,9 @@
-"""Tries many widths and depths and keeps the best: error curves of axes, budgets divided by them, blocks to cut."""
+"""Tries many widths and depths: error curves of axes, budgets divided by them, blocks to cut or merge."""
 
 from .allocation import allocate, plan_allocation
 from .curves import Curve, Curves
 from .cutting import plan_cut
 from .measure import measure_curves
+from .merging import plan_merge
 
-__all__ = ["Curve", "Curves", "allocate", "measure_curves", "plan_allocation", "plan_cut"]
+__all__ = ["Curve", "Curves", "allocate", "measure_curves", "plan_allocation", "plan_cut", "plan_merge"]
