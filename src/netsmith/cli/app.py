@@ -9,6 +9,7 @@ import typer
 from .. import __version__
 from .cut import cut
 from .demo import demo
+from .export import export
 from .group import INTERNAL, Commands, complain
 from .inspect import inspect
 from .measure import measure
@@ -54,6 +55,7 @@ app.command(
     "--blocks 2 --data digits --out out/cut"
 )(cut)
 app.command(epilog="Example:  netsmith verify out/small")(verify)
+app.command(epilog="Example:  netsmith export out/small --to openvino --out out/openvino")(export)
 app.command(epilog="Example:  netsmith measure torchvision:mobilenet_v2 --json")(measure)
 
 

@@ -12,6 +12,7 @@ from ..errors import CaptureError, InputError
 from ..wiring import Wiring, tensor_slots
 from ..wiring.capture import capture
 from ..wiring.layouts import layout_size
+from ..wiring.wrapped import stored_bytes
 from .cost import Cost
 from .latency import latencies
 from .macs import MACS, call_macs
@@ -54,7 +55,7 @@ def measure(model: nn.Module, example_inputs: Any, *, latency: bool = False) -> 
         if id(slot.tensor) not in seen:
             seen.add(id(slot.tensor))
             params += slot.tensor.numel() if isinstance(slot.tensor, nn.Parameter) else 0
-            size += slot.tensor.numel() * slot.tensor.element_size()
+            size += stored_bytes(slot.tensor)
     milliseconds = latencies([model], example_inputs)[0] if latency else None
     return Cost(params=params, macs=macs, bytes=size, latency_ms=milliseconds)
 
