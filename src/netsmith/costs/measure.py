@@ -14,6 +14,7 @@ from ..wiring.capture import capture
 from ..wiring.layouts import layout_size
 from ..wiring.wrapped import stored_bytes
 from .cost import Cost
+from .free_batch import with_floats
 from .latency import latencies
 from .macs import MACS, call_macs
 
@@ -38,12 +39,13 @@ def measure(model: nn.Module, example_inputs: Any, *, latency: bool = False) -> 
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"model is a {type(model).__name__}; give a torch.nn.Module")
+    floats = with_floats(model)
     try:
-        captured = capture(model, example_inputs, rules=None)
+        captured = capture(floats, example_inputs, rules=None)
     except CaptureError:
         if any(p.is_meta for p in model.parameters()):
             raise
-        captured = capture(model, example_inputs, rules=None, fake=False)
+        captured = capture(floats, example_inputs, rules=None, fake=False)
     macs = sum(
         call_macs(call.name, call.input_shapes, call.output_shapes[0], call.note)
         for call in captured.recorder.calls

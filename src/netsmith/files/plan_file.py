@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from .. import __version__
 from ..errors import FileError, PlanError
-from ..plans.edits import Edit, RemoveBlock, ReplaceBlock, ResizeAxis
+from ..plans.edits import Edit, RemoveBlock, ReplaceBlock, ResizeAxis, SetPrecision
 from ..plans.plan import Plan
 from ..wiring.layouts import layout_size
 from .layout_codec import MAX_UNITS, encode_layout
@@ -28,6 +28,7 @@ from .plan_schema import (
     PlanEntry,
     RemoveBlockEntry,
     ReplaceBlockEntry,
+    SetPrecisionEntry,
     StepEntry,
     WeightsEntry,
 )
@@ -75,6 +76,8 @@ def _edit_json(edit: Edit) -> dict[str, Any]:
         return {"kind": "remove_block", "block": edit.block, "delete": edit.delete, "lists": list(edit.lists)}
     if isinstance(edit, ReplaceBlock):
         return {"kind": "replace_block", "block": edit.block, "map": edit.kind, "width": int(edit.width)}
+    if isinstance(edit, SetPrecision):
+        return {"kind": "set_precision", **asdict(edit)}
     return {
         "kind": "resize_axis",
         "axis": edit.axis,
@@ -89,6 +92,8 @@ def _edit(entry: EditEntry) -> Edit:
         return RemoveBlock(entry.block, entry.delete, tuple(entry.lists))
     if isinstance(entry, ReplaceBlockEntry):
         return ReplaceBlock(entry.block, entry.map, entry.width)
+    if isinstance(entry, SetPrecisionEntry):
+        return SetPrecision(entry.tensor, entry.use, entry.bits, entry.group, entry.clip, entry.dynamic)
     return ResizeAxis(entry.axis, entry.size, tuple(entry.keep), tuple(entry.statistics))
 
 

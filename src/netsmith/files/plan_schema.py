@@ -57,8 +57,23 @@ class ReplaceBlockEntry(_Entry):
     width: Units
 
 
-KINDS = ("resize_axis", "remove_block", "replace_block")
-EditEntry = Annotated[ResizeAxisEntry | RemoveBlockEntry | ReplaceBlockEntry, Field(discriminator="kind")]
+class SetPrecisionEntry(_Entry):
+    """One ``SetPrecision``."""
+
+    kind: Literal["set_precision"]
+    tensor: Name
+    use: Literal["linear", "embedding", "conv2d"]
+    bits: Literal[8, 4]
+    group: Annotated[int, Field(ge=0, le=MAX_UNITS)]
+    clip: Literal["max", "percentile", "mse", "kl"]
+    dynamic: bool
+
+
+KINDS = ("resize_axis", "remove_block", "replace_block", "set_precision")
+EditEntry = Annotated[
+    ResizeAxisEntry | RemoveBlockEntry | ReplaceBlockEntry | SetPrecisionEntry,
+    Field(discriminator="kind"),
+]
 
 
 class WeightsEntry(_Entry):

@@ -2,8 +2,9 @@
 
 from .budget import Budget
 from .depth import plan_blocks
-from .edits import BlockEdit, Edit, RemoveBlock, ReplaceBlock, ResizeAxis
+from .edits import BlockEdit, Edit, RemoveBlock, ReplaceBlock, ResizeAxis, SetPrecision
 from .plan import Plan
+from .precision import plan_precision
 from .removal import plan_removal
 
 __all__ = [
@@ -14,6 +15,8 @@ __all__ = [
     "RemoveBlock",
     "ReplaceBlock",
     "ResizeAxis",
+    "SetPrecision",
     "plan_blocks",
+    "plan_precision",
     "plan_removal",
 ]

@@ -62,5 +62,29 @@ class ReplaceBlock:
     width: int
 
 
+@dataclass(frozen=True)
+class SetPrecision:
+    """Store a weight as integers with scales: value = integer · scale.
+
+    Promise: what is stored are the original's values, clipped and rounded to the nearest multiple of their scale;
+    ``verify`` states how far the outputs are from the original's.
+
+    Attributes:
+        tensor: name of the weight.
+        use: the function that reads it.
+        bits: of an integer, 8 or 4; integers are -2^(bits-1) ... 2^(bits-1) - 1.
+        group: how many inputs (positions of dimension 1) of one output share a scale; 0: all.
+        clip: how the clipping threshold is found, a key of ``netsmith.evidence.clipping.CLIPPING``.
+        dynamic: inputs are rounded to 8 bits as well, with one scale a row found while running; linear layers only.
+    """
+
+    tensor: str
+    use: Literal["linear", "embedding", "conv2d"]
+    bits: Literal[8, 4]
+    group: int = 0
+    clip: Literal["max", "percentile", "mse", "kl"] = "max"
+    dynamic: bool = False
+
+
 BlockEdit = RemoveBlock | ReplaceBlock
-Edit = ResizeAxis | RemoveBlock | ReplaceBlock
+Edit = ResizeAxis | RemoveBlock | ReplaceBlock | SetPrecision

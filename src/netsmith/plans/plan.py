@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from ..errors import PlanError
 from ..wiring.depth import renamed
 from ..wiring.layouts import Layout, axis_names, kept_positions, layout_size
-from .edits import BlockEdit, Edit, RemoveBlock, ResizeAxis
+from .edits import BlockEdit, Edit, RemoveBlock, ReplaceBlock, ResizeAxis, SetPrecision
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Plan:
     A plan stands by itself: ``layouts`` and ``attributes`` say where the edited axes lie, so that ``apply`` and
     ``load`` need neither the wiring nor data. It never holds weights.
 
-    A plan changes either widths or blocks. Plans for one model after the other are chained: ``second.after(first)``
+    A plan changes widths, blocks or precision. Plans for one model after the other are chained: ``second.after(first)``
     is the plan that does both to the model that ``first`` was made for.
 
     Attributes:
@@ -49,7 +49,10 @@ class Plan:
     def __post_init__(self) -> None:
         if any(plan.before for plan in self.before):
             raise PlanError("a plan that comes before another has none before itself; chain plans with plan.after(...)")
+        if any(plan.precisions for plan in self.before):
+            raise PlanError("weights are stored as integers last: make the plan of precision after all others")
         self._check_blocks()
+        self._check_precisions()
         for edit in self.resizes:
             units = edit.keep
             if not units or list(units) != sorted(set(units)) or units[0] < 0 or units[-1] >= edit.size:
@@ -77,6 +80,13 @@ class Plan:
             if any(other.startswith(f"{name}.") for other in names):
                 raise PlanError(f"an edited block lies inside {name!r}, which is edited too")
 
+    def _check_precisions(self) -> None:
+        names = [edit.tensor for edit in self.precisions]
+        if names and (len(names) < len(self.edits) or self.sizes or self.layouts):
+            raise PlanError("a plan that sets precision changes nothing else; chain plans with plan.after(...)")
+        if len(set(names)) != len(names):
+            raise PlanError("two edits set the precision of the same tensor; make one edit of them")
+
     @property
     def resizes(self) -> tuple[ResizeAxis, ...]:
         """The edits of widths; none where blocks change."""
@@ -85,7 +95,12 @@ class Plan:
     @property
     def block_edits(self) -> tuple[BlockEdit, ...]:
         """The edits of blocks; none where widths change."""
-        return tuple(edit for edit in self.edits if not isinstance(edit, ResizeAxis))
+        return tuple(edit for edit in self.edits if isinstance(edit, (RemoveBlock, ReplaceBlock)))
+
+    @property
+    def precisions(self) -> tuple[SetPrecision, ...]:
+        """The edits of precision; none where widths or blocks change."""
+        return tuple(edit for edit in self.edits if isinstance(edit, SetPrecision))
 
     @property
     def steps(self) -> tuple[Plan, ...]:
@@ -148,6 +163,8 @@ class Plan:
         what = f"{len(self.resizes)} axes, {len(self.layouts)} tensors"
         if self.block_edits:
             what = f"{len(self.block_edits)} blocks"
+        if self.precisions:
+            what = f"{len(self.precisions)} tensors in integers"
         lines.append(f"Plan: {what}, {len(self.attributes)} attributes")
         for edit in self.resizes:
             note = f"   up to {', '.join(edit.statistics[:2])}" if edit.statistics else ""
@@ -155,5 +172,8 @@ class Plan:
         for block in self.block_edits:
             how = "removed" if isinstance(block, RemoveBlock) else f"replaced by a {block.kind} map of {block.width}"
             lines.append(f"  {block.block:<48} {how}")
+        for p in self.precisions:
+            scales = f"a scale for {p.group} inputs" if p.group else "a scale an output"
+            lines.append(f"  {p.tensor:<48} int{p.bits}, {scales}, clipped by {p.clip}{', dynamic' * p.dynamic}")
         lines += [f"  {axis:<48} left as it is: {why}" for axis, why in self.left.items()]
         return "\n".join(lines)

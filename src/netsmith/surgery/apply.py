@@ -10,6 +10,7 @@ from torch import nn
 from ..errors import InputError, PlanError
 from ..plans import Plan
 from ..plans.carrying import carry_out
+from ..plans.stored import set_precisions
 from ..wiring.collector import no_collections
 from ..wiring.copying import copied
 from ..wiring.slots import clear_tensor_caches, fingerprint, tensor_slots
@@ -53,6 +54,8 @@ def _applied(model: nn.Module, plan: Plan) -> nn.Module:
     edited = copied(model, memo)
     if plan.block_edits:
         carry_out(edited, plan)
+    elif plan.precisions:
+        set_precisions(edited, plan.precisions)
     else:
         write_attributes(edited, plan)
         describe_again(model, edited)
@@ -77,6 +80,7 @@ def check_fits(model: nn.Module, plan: Plan) -> None:
         if name in slots and slots[name] != plan.shape_before(name)
     ]
     modules = {path for path, _ in model.named_modules()}
+    faults += [f"there is no tensor {edit.tensor}" for edit in plan.precisions if edit.tensor not in slots]
     faults += [f"there is no module {edit.block}" for edit in plan.block_edits if edit.block not in modules]
     if not faults:
         faults = ["tensors that the plan does not change differ in name or shape"]
