@@ -7,5 +7,6 @@ from .recalibrate import recalibrate
 from .refine import refine
 from .rejoin import rejoin
 from .repaired import Repaired
+from .rounding import round_weights
 
-__all__ = ["Repaired", "compensate", "distil", "finetune", "recalibrate", "refine", "rejoin"]
+__all__ = ["Repaired", "compensate", "distil", "finetune", "recalibrate", "refine", "rejoin", "round_weights"]
