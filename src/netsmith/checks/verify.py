@@ -13,6 +13,7 @@ from torch import nn
 
 from ..errors import InputError, ModelError
 from ..plans import Plan, ReplaceBlock
+from ..plans.sparsity import zeros_of
 from ..surgery import apply, check_fits
 from ..wiring import call_model, tensor_slots
 from ..wiring.inputs import map_tensors
@@ -40,7 +41,8 @@ def verify(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: A
       they are compared with the statistic made blind to zeros and, if need be, the removed units held at zero. Where
       blocks were edited, those of the original with these blocks returning their first input, or the map that replaces
       them. Where weights became integers, the outputs are compared with those of the floats that the integers stand
-      for, and how far they are from the original's is stated. Plans that are chained are checked one after the other;
+      for, and how far they are from the original's is stated. Where single weights became zero, those are zero in the
+      original. Plans that are chained are checked one after the other;
     * runs: the edited model as it is gives outputs of the original's shapes, all finite.
 
     Args:
@@ -89,6 +91,8 @@ def verify(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: A
 def _promise(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: Any) -> Check:
     if plan.block_edits:
         return _blocks_outputs(original, edited, plan, example_inputs)
+    if plan.sparsities:
+        return _zeros_outputs(original, edited, plan, example_inputs)
     return _outputs(original, edited, plan, example_inputs)
 
 
@@ -239,6 +243,34 @@ def _blocks_outputs(original: nn.Module, edited: nn.Module, plan: Plan, example_
         f"the outputs differ by {error:.1e} of the largest output from the original with the edited blocks bypassed "
         f"(tolerance {_TOLERANCE[dtype]:.0e}); something depends on a layer's place in a way not yet known",
     )
+
+
+def _zeros_outputs(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: Any) -> Check:
+    """Run the edited model's own structure with plain weights against the original with zeros."""
+    lively = _enlivened(original)
+    plain = {slot.name: slot.tensor for slot in tensor_slots(apply(lively, plan))}
+    structure = copy.deepcopy(edited)
+    zeros = {edit.tensor: zeros_of(edit) for edit in plan.sparsities}
+    kept = [
+        slot.name
+        for slot in tensor_slots(edited)
+        if slot.name in zeros and bool(slot.tensor.detach()[zeros[slot.name].to(slot.tensor.device)].any())
+    ]
+    if kept:
+        return Check("outputs", "failed", f"weights that should be zero are not, in {', '.join(kept[:4])}")
+    with torch.no_grad():
+        for slot in tensor_slots(structure):
+            slot.tensor.copy_(plain[slot.name])
+        for slot in tensor_slots(lively):
+            if slot.name in zeros:
+                slot.tensor.masked_fill_(zeros[slot.name].to(slot.tensor.device), 0)
+    try:
+        error, dtype = _compare(lively, structure, example_inputs)
+    except _Unrunnable as unrunnable:
+        return Check("outputs", "failed", str(unrunnable))
+    status: Any = "exact" if error <= _TOLERANCE[dtype] else "failed"
+    precision = str(dtype).removeprefix("torch.")
+    return Check("outputs", status, f"largest difference {error:.1e} of the largest output, {precision}")
 
 
 def _enlivened(model: nn.Module) -> nn.Module:

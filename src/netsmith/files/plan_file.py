@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from pydantic import ValidationError
 
 from .. import __version__
 from ..errors import FileError, PlanError
-from ..plans.edits import Edit, RemoveBlock, ReplaceBlock, ResizeAxis, SetPrecision
+from ..plans.edits import Edit, RemoveBlock, ReplaceBlock, ResizeAxis, SetPrecision, Sparsify
 from ..plans.plan import Plan
 from ..wiring.layouts import layout_size
+from .bit_codec import decode_bits, encode_bits
 from .layout_codec import MAX_UNITS, encode_layout
 from .plan_schema import (
     FORMAT,
@@ -29,6 +31,7 @@ from .plan_schema import (
     RemoveBlockEntry,
     ReplaceBlockEntry,
     SetPrecisionEntry,
+    SparsifyEntry,
     StepEntry,
     WeightsEntry,
 )
@@ -78,6 +81,15 @@ def _edit_json(edit: Edit) -> dict[str, Any]:
         return {"kind": "replace_block", "block": edit.block, "map": edit.kind, "width": int(edit.width)}
     if isinstance(edit, SetPrecision):
         return {"kind": "set_precision", **asdict(edit)}
+    if isinstance(edit, Sparsify):
+        zeros = encode_bits(edit.zeros)
+        return {
+            "kind": "sparsify",
+            "tensor": edit.tensor,
+            "shape": list(edit.shape),
+            "zeros": zeros,
+            "pattern": edit.pattern,
+        }
     return {
         "kind": "resize_axis",
         "axis": edit.axis,
@@ -94,6 +106,9 @@ def _edit(entry: EditEntry) -> Edit:
         return ReplaceBlock(entry.block, entry.map, entry.width)
     if isinstance(entry, SetPrecisionEntry):
         return SetPrecision(entry.tensor, entry.use, entry.bits, entry.group, entry.clip, entry.dynamic)
+    if isinstance(entry, SparsifyEntry):
+        shape = tuple(entry.shape)
+        return Sparsify(entry.tensor, shape, decode_bits(entry.zeros, prod(shape)), entry.pattern)
     return ResizeAxis(entry.axis, entry.size, tuple(entry.keep), tuple(entry.statistics))
 
 

@@ -69,9 +69,19 @@ class SetPrecisionEntry(_Entry):
     dynamic: bool
 
 
-KINDS = ("resize_axis", "remove_block", "replace_block", "set_precision")
+class SparsifyEntry(_Entry):
+    """One ``Sparsify``; ``zeros`` are its bits, compressed by zlib, in base64."""
+
+    kind: Literal["sparsify"]
+    tensor: Name
+    shape: Annotated[list[Units], Field(min_length=1, max_length=8)]
+    zeros: Annotated[str, Field(pattern="^[A-Za-z0-9+/]*={0,2}$")]
+    pattern: Annotated[str, Field(pattern="^[0-9]{1,2}:[0-9]{1,2}$")] | None
+
+
+KINDS = ("resize_axis", "remove_block", "replace_block", "set_precision", "sparsify")
 EditEntry = Annotated[
-    ResizeAxisEntry | RemoveBlockEntry | ReplaceBlockEntry | SetPrecisionEntry,
+    ResizeAxisEntry | RemoveBlockEntry | ReplaceBlockEntry | SetPrecisionEntry | SparsifyEntry,
     Field(discriminator="kind"),
 ]
 

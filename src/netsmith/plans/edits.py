@@ -86,5 +86,24 @@ class SetPrecision:
     dynamic: bool = False
 
 
+@dataclass(frozen=True)
+class Sparsify:
+    """Set single weights of a tensor to zero.
+
+    Promise: the edited model equals the original with these weights at zero; all other weights are the same bits.
+
+    Attributes:
+        tensor: name of the weight.
+        shape: of it.
+        zeros: one bit a weight, row-major, eight to a byte, the first in the highest bit; 1: becomes zero.
+        pattern: "2:4" where two of four neighbours along the inputs stay; None without a pattern.
+    """
+
+    tensor: str
+    shape: tuple[int, ...]
+    zeros: bytes
+    pattern: str | None = None
+
+
 BlockEdit = RemoveBlock | ReplaceBlock
-Edit = ResizeAxis | RemoveBlock | ReplaceBlock | SetPrecision
+Edit = ResizeAxis | RemoveBlock | ReplaceBlock | SetPrecision | Sparsify

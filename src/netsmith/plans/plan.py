@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 
 from ..errors import PlanError
 from ..wiring.depth import renamed
 from ..wiring.layouts import Layout, axis_names, kept_positions, layout_size
-from .edits import BlockEdit, Edit, RemoveBlock, ReplaceBlock, ResizeAxis, SetPrecision
+from .edits import BlockEdit, Edit, RemoveBlock, ReplaceBlock, ResizeAxis, SetPrecision, Sparsify
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,8 @@ class Plan:
     A plan stands by itself: ``layouts`` and ``attributes`` say where the edited axes lie, so that ``apply`` and
     ``load`` need neither the wiring nor data. It never holds weights.
 
-    A plan changes widths, blocks or precision. Plans for one model after the other are chained: ``second.after(first)``
-    is the plan that does both to the model that ``first`` was made for.
+    A plan changes widths, blocks, precision or single weights. Plans for one model after the other are chained:
+    ``second.after(first)`` is the plan that does both to the model that ``first`` was made for.
 
     Attributes:
         edits: the changes, each on another axis or another block.
@@ -52,7 +53,7 @@ class Plan:
         if any(plan.precisions for plan in self.before):
             raise PlanError("weights are stored as integers last: make the plan of precision after all others")
         self._check_blocks()
-        self._check_precisions()
+        self._check_tensors()
         for edit in self.resizes:
             units = edit.keep
             if not units or list(units) != sorted(set(units)) or units[0] < 0 or units[-1] >= edit.size:
@@ -80,12 +81,13 @@ class Plan:
             if any(other.startswith(f"{name}.") for other in names):
                 raise PlanError(f"an edited block lies inside {name!r}, which is edited too")
 
-    def _check_precisions(self) -> None:
-        names = [edit.tensor for edit in self.precisions]
-        if names and (len(names) < len(self.edits) or self.sizes or self.layouts):
-            raise PlanError("a plan that sets precision changes nothing else; chain plans with plan.after(...)")
-        if len(set(names)) != len(names):
-            raise PlanError("two edits set the precision of the same tensor; make one edit of them")
+    def _check_tensors(self) -> None:
+        for edits, what in ((self.precisions, "sets precision"), (self.sparsities, "sets weights to zero")):
+            names = [edit.tensor for edit in edits]
+            if names and (len(names) < len(self.edits) or self.sizes or self.layouts):
+                raise PlanError(f"a plan that {what} changes nothing else; chain plans with plan.after(...)")
+            if len(set(names)) != len(names):
+                raise PlanError(f"a plan that {what} names a tensor twice; make one edit of them")
 
     @property
     def resizes(self) -> tuple[ResizeAxis, ...]:
@@ -101,6 +103,11 @@ class Plan:
     def precisions(self) -> tuple[SetPrecision, ...]:
         """The edits of precision; none where widths or blocks change."""
         return tuple(edit for edit in self.edits if isinstance(edit, SetPrecision))
+
+    @property
+    def sparsities(self) -> tuple[Sparsify, ...]:
+        """The edits that set single weights to zero."""
+        return tuple(edit for edit in self.edits if isinstance(edit, Sparsify))
 
     @property
     def steps(self) -> tuple[Plan, ...]:
@@ -165,6 +172,8 @@ class Plan:
             what = f"{len(self.block_edits)} blocks"
         if self.precisions:
             what = f"{len(self.precisions)} tensors in integers"
+        if self.sparsities:
+            what = f"zeros in {len(self.sparsities)} tensors"
         lines.append(f"Plan: {what}, {len(self.attributes)} attributes")
         for edit in self.resizes:
             note = f"   up to {', '.join(edit.statistics[:2])}" if edit.statistics else ""
@@ -175,5 +184,10 @@ class Plan:
         for p in self.precisions:
             scales = f"a scale for {p.group} inputs" if p.group else "a scale an output"
             lines.append(f"  {p.tensor:<48} int{p.bits}, {scales}, clipped by {p.clip}{', dynamic' * p.dynamic}")
+        for z in self.sparsities:
+            count = sum(byte.bit_count() for byte in z.zeros)
+            lines.append(
+                f"  {z.tensor:<48} {count:,} of {prod(z.shape):,} weights become zero {z.pattern or ''}".rstrip()
+            )
         lines += [f"  {axis:<48} left as it is: {why}" for axis, why in self.left.items()]
         return "\n".join(lines)

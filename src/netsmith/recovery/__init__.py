@@ -8,5 +8,16 @@ from .refine import refine
 from .rejoin import rejoin
 from .repaired import Repaired
 from .rounding import round_weights
+from .sparsify import sparsify
 
-__all__ = ["Repaired", "compensate", "distil", "finetune", "recalibrate", "refine", "rejoin", "round_weights"]
+__all__ = [
+    "Repaired",
+    "compensate",
+    "distil",
+    "finetune",
+    "recalibrate",
+    "refine",
+    "rejoin",
+    "round_weights",
+    "sparsify",
+]

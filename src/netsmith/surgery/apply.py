@@ -10,11 +10,13 @@ from torch import nn
 from ..errors import InputError, PlanError
 from ..plans import Plan
 from ..plans.carrying import carry_out
+from ..plans.sparsity import zeros_of
 from ..plans.stored import set_precisions
 from ..wiring.collector import no_collections
 from ..wiring.copying import copied
 from ..wiring.slots import clear_tensor_caches, fingerprint, tensor_slots
 from .attributes import describe_again, write_attributes
+from .zeros import set_zeros
 
 
 @no_collections()
@@ -56,6 +58,8 @@ def _applied(model: nn.Module, plan: Plan) -> nn.Module:
         carry_out(edited, plan)
     elif plan.precisions:
         set_precisions(edited, plan.precisions)
+    elif plan.sparsities:
+        set_zeros(edited, {edit.tensor: zeros_of(edit) for edit in plan.sparsities})
     else:
         write_attributes(edited, plan)
         describe_again(model, edited)
@@ -81,6 +85,11 @@ def check_fits(model: nn.Module, plan: Plan) -> None:
     ]
     modules = {path for path, _ in model.named_modules()}
     faults += [f"there is no tensor {edit.tensor}" for edit in plan.precisions if edit.tensor not in slots]
+    faults += [
+        f"{edit.tensor} is {slots.get(edit.tensor, 'missing')}, the plan expects {edit.shape}"
+        for edit in plan.sparsities
+        if slots.get(edit.tensor) != edit.shape
+    ]
     faults += [f"there is no module {edit.block}" for edit in plan.block_edits if edit.block not in modules]
     if not faults:
         faults = ["tensors that the plan does not change differ in name or shape"]
