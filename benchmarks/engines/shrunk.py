@@ -13,9 +13,9 @@ from netsmith.searches import plan_allocation
 from netsmith.zoo import cifar_resnet
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "oneshot"))
-from run import accuracy, images, trained
+from run import images, trained
 
-__all__ = ["accuracy", "images", "pruned", "trained"]
+__all__ = ["images", "pruned", "trained"]
 
 
 def pruned(model: nn.Module, calibration: list[Tensor], speedup: float, kept: Path) -> nn.Module:

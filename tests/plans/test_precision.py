@@ -147,7 +147,7 @@ def test_wrong_wiring_and_weights_without_values() -> None:
 
 def test_plans_that_contradict_themselves() -> None:
     edit = SetPrecision("fc.weight", "linear", 8)
-    with pytest.raises(PlanError, match="the same tensor"):
+    with pytest.raises(PlanError, match="names a tensor twice"):
         Plan((edit, edit), {}, {}, {}, "00")
     with pytest.raises(PlanError, match="changes nothing else"):
         Plan((edit,), {"a": 3}, {}, {}, "00")

@@ -14,7 +14,9 @@ from .group import INTERNAL, Commands, complain
 from .inspect import inspect
 from .measure import measure
 from .options import Debug
+from .quantize import quantize
 from .shrink import shrink
+from .sparsify import sparsify
 from .verify import verify
 
 app = typer.Typer(
@@ -54,6 +56,14 @@ app.command(
     epilog="Example:  netsmith cut netsmith.zoo:digits_resnet --weights digits.safetensors --input 1,1,8,8 "
     "--blocks 2 --data digits --out out/cut"
 )(cut)
+app.command(
+    epilog="Example:  netsmith sparsify netsmith.zoo:digits_resnet --weights digits.safetensors --input 1,1,8,8 "
+    "--share 0.5 --data digits --out out/sparse"
+)(sparsify)
+app.command(
+    epilog="Example:  netsmith quantize netsmith.zoo:digits_resnet --weights digits.safetensors --input 1,1,8,8 "
+    "--scheme int8 --out out/int8"
+)(quantize)
 app.command(epilog="Example:  netsmith verify out/small")(verify)
 app.command(epilog="Example:  netsmith export out/small --to openvino --out out/openvino")(export)
 app.command(epilog="Example:  netsmith measure torchvision:mobilenet_v2 --json")(measure)

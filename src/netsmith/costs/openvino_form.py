@@ -44,7 +44,14 @@ def openvino_model(model: nn.Module, example_inputs: Any, *, free_batch: bool = 
     return made
 
 
-def quantized_openvino(made: Any, calibration: Sequence[Any], *, mixed: bool = False) -> Any:
+def quantized_openvino(
+    made: Any,
+    calibration: Sequence[Any],
+    *,
+    mixed: bool = False,
+    float_types: Sequence[str] = (),
+    float_names: Sequence[str] = (),
+) -> Any:
     """An int8 form of an ``openvino.Model``: NNCF's post-training quantization.
 
     Weights per output channel and symmetric; activations symmetric, or with ``mixed`` asymmetric where a range is not
@@ -54,6 +61,8 @@ def quantized_openvino(made: Any, calibration: Sequence[Any], *, mixed: bool = F
         made: float32; not changed.
         calibration: unlabelled inputs of single calls; all are used.
         mixed: NNCF's preset of the same name.
+        float_types: operations of OpenVINO that stay floats, as "Add".
+        float_names: single operations that stay floats, by their friendly names.
 
     Raises:
         MissingExtraError: nncf is absent.
@@ -66,8 +75,10 @@ def quantized_openvino(made: Any, calibration: Sequence[Any], *, mixed: bool = F
     names = [port.get_any_name() for port in made.inputs]
     feeds = [feed(names, inputs) for inputs in calibration]
     preset = nncf.QuantizationPreset.MIXED if mixed else nncf.QuantizationPreset.PERFORMANCE
+    kept = nncf.IgnoredScope(names=list(float_names), types=list(float_types), validate=False)
     with quiet():
-        return nncf.quantize(made.clone(), nncf.Dataset(feeds), subset_size=len(feeds), preset=preset)
+        data = nncf.Dataset(feeds)
+        return nncf.quantize(made.clone(), data, subset_size=len(feeds), preset=preset, ignored_scope=kept)
 
 
 def openvino_runner(made: Any, threads: int, hint: Hint = "f32", fixed: Any = None) -> Run:

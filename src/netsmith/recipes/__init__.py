@@ -1,7 +1,9 @@
 """Whole jobs, made of the other rooms."""
 
 from .cut import cut
+from .quantize import quantize
 from .result import Result, Step
 from .shrink import shrink
+from .sparsify import sparsify
 
-__all__ = ["Result", "Step", "cut", "shrink"]
+__all__ = ["Result", "Step", "cut", "quantize", "shrink", "sparsify"]
