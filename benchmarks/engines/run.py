@@ -1,12 +1,13 @@
 """Which engine and precision is fastest for resnet56-jpeg on one thread, and what pruned + quantized is worth.
 
-    OMP_NUM_THREADS=1 python benchmarks/engines/run.py [--shared ../shared/data] [--rounds 40] [--no-compile] [--no-pruned]
+    OMP_NUM_THREADS=1 python benchmarks/engines/run.py [--shared ../shared/data] [--rounds 40] [--no-compile]
 
-Each form is calibrated on 1,024 unlabelled training images. The form of OpenVINO's int8 is chosen on 2,000 other training
-images (at most 0.5 points below float32) and by time at 32 images; test images are looked at once, for the table. Times
-are medians of calls measured in turns, in milliseconds of wall clock and of processor time: on a machine that does
-something else meanwhile only the second says much. The pruned network (÷2.57 of the MACs, by netsmith, without training)
-is made on the first run and kept in --kept. Writes results.json and results.md.
+Each form is calibrated on 1,024 unlabelled training images. The form of OpenVINO's int8 is chosen on 2,000 other
+training images (at most 0.5 points below float32) and by time at 32 images; test images are looked at once, for the
+table. Times are medians of calls measured in turns, in milliseconds of wall clock and of processor time: on a machine
+that does something else meanwhile only the second says much. The pruned network (÷2.57 of the MACs, by netsmith,
+without training; --no-pruned leaves it out) is made on the first run and kept in --kept. Writes results.json and
+results.md.
 """
 
 from __future__ import annotations
@@ -68,83 +69,77 @@ def right(run: Run, data: tuple[Tensor, Tensor], size: int = 250) -> float:
     return round(100 * found / len(data[0]), 2)
 
 
-def openvino_forms(made: Any, calibration: list[Tensor]) -> dict[str, Any]:
-    """Name -> int8 model: presets, and which operations stay floats."""
+def openvino_forms(made: Any, calibration: list[Tensor]) -> dict[str, Callable[[], Any]]:
+    """Name -> what makes an int8 model: presets, and which operations stay floats."""
     ordered = made.get_ordered_ops()
     first = next(op.get_friendly_name() for op in ordered if op.get_type_name() == "Convolution")
     last = [op.get_friendly_name() for op in ordered if op.get_type_name() == "MatMul"]
     return {
-        "all symmetric": quantized_openvino(made, calibration),
-        "all mixed": quantized_openvino(made, calibration, mixed=True),
-        "sums in floats": quantized_openvino(made, calibration, float_types=["Add"]),
-        "first and last in floats": quantized_openvino(made, calibration, float_names=[first, *last]),
+        "all symmetric": lambda: quantized_openvino(made, calibration),
+        "all mixed": lambda: quantized_openvino(made, calibration, mixed=True),
+        "sums in floats": lambda: quantized_openvino(made, calibration, float_types=["Add"]),
+        "ends in floats": lambda: quantized_openvino(made, calibration, float_names=[first, *last]),
     }
 
 
-def measured(model: nn.Module, data: dict[str, Any], options: argparse.Namespace, title: str) -> dict[str, Any]:
-    """Times of every form at each batch size, accuracy on validation and test images, and bytes of the weights."""
-    x, calibration = data["test"][0][:1], data["calibration"]
-    made = openvino_model(model, x)
-    forms = openvino_forms(made, calibration)
-    hints = {"f32": "fp32", "bf16": "bf16"}
-    reference = right(openvino_runner(made, 1), data["validation"])
-    rows: dict[str, dict[str, Any]] = {}
+def onnx_runs(model: nn.Module, data: dict[str, Any], rows: dict[str, dict[str, Any]]) -> dict[str, Run]:
+    """ONNX Runtime in float32 and static int8; bytes and accuracy go into ``rows``."""
+    runs = {}
     with tempfile.TemporaryDirectory() as scratch:
-        sizes = {}
-        for name, form in {"floats": made, **forms}.items():
-            write_openvino(form, Path(scratch) / "model.xml")
-            sizes[name] = sum((Path(scratch) / f"model.{kind}").stat().st_size for kind in ("xml", "bin"))
         floats, integers = Path(scratch) / "floats.onnx", Path(scratch) / "int8.onnx"
-        write_onnx(model, x, floats)
-        quantize_onnx(floats, integers, calibration)
-        sizes |= {"onnx": floats.stat().st_size, "onnx int8": integers.stat().st_size}
-        any_size: dict[str, Run] = {
-            "eager fp32": eager_runner(model),
-            "ONNX Runtime fp32": onnx_runner(floats, 1),
-            "ONNX Runtime int8 (QDQ)": onnx_runner(integers, 1),
-        }
-    for name, run in any_size.items():
-        rows[name] = {
-            "bytes": sizes["onnx int8" if "int8" in name else "onnx"],
-            "validation": right(run, data["validation"]),
-        }
+        write_onnx(model, data["test"][0][:1], floats)
+        quantize_onnx(floats, integers, data["calibration"])
+        for name, file in (("ONNX Runtime fp32", floats), ("ONNX Runtime int8 (QDQ)", integers)):
+            runs[name] = onnx_runner(file, 1)
+            rows[name] = {"bytes": file.stat().st_size, "validation": right(runs[name], data["validation"])}
+    return runs
+
+
+def measured(model: nn.Module, data: dict[str, Any], options: argparse.Namespace, title: str) -> dict[str, Any]:
+    """Times of every form at each batch size, accuracy on validation and test images, and bytes of the file."""
+    made = openvino_model(model, data["test"][0][:1])
+    wanted = {n: make for n, make in openvino_forms(made, data["calibration"]).items() if n in options.forms}
+    models: dict[str, Any] = {"floats": made}
+    sizes: dict[str, int] = {}
+    right_of: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in ("floats", *wanted):
+            models[name] = models.get(name) or wanted[name]()
+            write_openvino(models[name], Path(scratch) / "model.xml")
+            sizes[name] = sum((Path(scratch) / f"model.{kind}").stat().st_size for kind in ("xml", "bin"))
+            right_of[name] = right(openvino_runner(models[name], 1, "f32"), data["validation"])
+            print(f"{title}: {name}, {sizes[name]:,} bytes, {right_of[name]} % of the validation images", flush=True)
+    rows: dict[str, dict[str, Any]] = {}
+    whole: dict[str, Run] = {"eager fp32": eager_runner(model)}
+    if options.onnx:
+        whole |= onnx_runs(model, data, rows)
     shaped: dict[str, Callable[[Tensor], Run]] = {}
-    for hint, word in hints.items():
-        shaped[f"OpenVINO {word}"] = lambda x, hint=hint: openvino_runner(made, 1, hint, fixed=x)
-        for name, form in forms.items():
-            label = f"OpenVINO int8, {name}, rest {word}"
+    used: dict[str, tuple[Any, Any]] = {}
+    for hint, word in (("f32", "fp32"), ("bf16", "bf16")):
+        for name, form in models.items():
+            label = f"OpenVINO {word}" if name == "floats" else f"OpenVINO int8, {name}, rest {word}"
             shaped[label] = lambda x, form=form, hint=hint: openvino_runner(form, 1, hint, fixed=x)
-            run = openvino_runner(form, 1, hint)
-            rows[label] = {"bytes": sizes[name], "validation": right(run, data["validation"])}
-        rows[f"OpenVINO {word}"] = {
-            "bytes": sizes["floats"],
-            "validation": right(openvino_runner(made, 1, hint), data["validation"]),
-        }
+            rows[label] = {"bytes": sizes[name], "validation": right_of[name]}
+            used[label] = (form, hint)
     if options.compile:
         shaped["torch.compile fp32"] = lambda x: compiled_runner(model)
-        shaped["torch.compile int8 (PT2E)"] = lambda x: int8_runner(model, x, calibration)
+        shaped["torch.compile int8 (PT2E)"] = lambda x: int8_runner(model, x, data["calibration"])
     for size in BATCHES:
         batch = data["test"][0][:size]
-        runs = dict(any_size)
-        for name, make in shaped.items():
-            run = make(batch)
-            run(batch)
-            runs[name] = run
-            print(f"{title}: {name} ready for {size}", flush=True)
-        times = in_turns(runs, batch, options.rounds)
-        for name, (wall, busy) in times.items():
-            rows.setdefault(name, {})[f"ms_{size}"], rows[name][f"cpu_ms_{size}"] = wall, busy
+        runs = whole | {name: make(batch) for name, make in shaped.items()}
+        for name, (wall, busy) in in_turns(runs, batch, options.rounds).items():
+            row = rows.setdefault(name, {})
+            row[f"ms_{size}"], row[f"cpu_ms_{size}"] = wall, busy
+            print(f"{title}: {name}, {size} images: {wall} ms, {busy} ms of processor time", flush=True)
     chosen = min(
-        (name for name in rows if name.startswith("OpenVINO int8") and rows[name]["validation"] >= reference - 0.5),
+        (n for n in rows if n.startswith("OpenVINO int8") and rows[n]["validation"] >= right_of["floats"] - 0.5),
         key=lambda name: rows[name]["cpu_ms_32"],
         default=None,
     )
-    tested = {"OpenVINO fp32", "OpenVINO bf16", "ONNX Runtime int8 (QDQ)", *([chosen] if chosen else [])}
-    for name in tested:
-        form = next((f for key, f in forms.items() if f", {key}," in name), made)
-        run = any_size.get(name) or openvino_runner(form, 1, "bf16" if name.endswith("bf16") else "f32")
-        rows[name]["test"] = right(run, data["test"])
-    return {"model": title, "chosen": chosen, "rows": rows, "macs": netsmith.measure(model, x).macs}
+    for name in ("OpenVINO fp32", "OpenVINO bf16", *([chosen] if chosen else [])):
+        form, hint = used[name]
+        rows[name]["test"] = right(openvino_runner(form, 1, hint), data["test"])
+    return {"model": title, "chosen": chosen, "rows": rows, "macs": netsmith.measure(model, data["test"][0][:1]).macs}
 
 
 def table(results: list[dict[str, Any]], machine: str, rounds: int) -> str:
@@ -152,9 +147,10 @@ def table(results: list[dict[str, Any]], machine: str, rounds: int) -> str:
         "# Engines and precisions, one thread",
         "",
         f"{date.today().isoformat()}, {machine}.",
-        f"Milliseconds of one call with 1 and with 32 images: medians of {rounds} calls in turns, wall clock (processor "
-        "time). Accuracy in percent on 2,000 validation images (of the training file) and, for the forms that the text "
-        "asks for, on the 5,000 test images. Bytes of the exported file. Written by `run.py`.",
+        f"Milliseconds of one call with 1 and with 32 images: medians of {rounds} calls in turns, wall clock "
+        "(processor time). Accuracy in percent on the validation images (of the training file; int8 with the rest in "
+        "fp32) and, for fp32, bf16 and the chosen form, on the 5,000 test images. Bytes of the exported file. Written by "
+        "`run.py`.",
     ]
     for result in results:
         lines += ["", f"## {result['model']} ({result['macs']:,} MACs)", ""]
@@ -201,6 +197,10 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=here.parents[2] / "shared" / "data")
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="torch.compile too")
+    parser.add_argument("--onnx", action=argparse.BooleanOptionalAction, default=True, help="ONNX Runtime too")
+    forms = ["all symmetric", "all mixed", "sums in floats", "ends in floats"]
+    parser.add_argument("--forms", nargs="+", choices=forms, default=forms, help="int8 forms of OpenVINO")
+    parser.add_argument("--validation", type=int, default=2000, help="validation images")
     parser.add_argument("--pruned", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument(
         "--kept", type=Path, default=Path("out") / "resnet56-2.57", help="where the pruned network is kept"
@@ -214,12 +214,14 @@ def main() -> None:
     train = images(options.shared / "cifar10-jpeg" / "train.parquet", 3024)
     data = {
         "calibration": list(train[0][:1024].split(32)),
-        "validation": (train[0][1024:], train[1][1024:]),
+        "validation": (train[0][1024:][: options.validation], train[1][1024:][: options.validation]),
         "test": images(options.shared / "cifar10-jpeg" / "test.parquet"),
     }
     machine = f"{processor()}, {os.cpu_count()} cores, one thread, torch {torch.__version__}"
     results = []
     for title in ["resnet56-jpeg", *(["resnet56-jpeg, ÷2.57 of the MACs, not healed"] if options.pruned else [])]:
+        if results and results[0]["chosen"]:  # the form is chosen once
+            options.forms = [form for form in forms if f", {form}," in results[0]["chosen"]]
         network = model if not results else pruned(model, list(train[0][:1024].split(64)), 2.57, options.kept)
         results.append(measured(network, data, options, title))
         found = {"date": date.today().isoformat(), "machine": machine, "rounds": options.rounds, "results": results}
