@@ -16,7 +16,18 @@ DOCS = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
 
 
 def test_exactly_these_commands() -> None:
-    assert sorted(COMMANDS) == ["cut", "demo", "grow", "inspect", "measure", "shrink", "verify"]
+    assert sorted(COMMANDS) == [
+        "cut",
+        "demo",
+        "export",
+        "grow",
+        "inspect",
+        "measure",
+        "quantize",
+        "shrink",
+        "sparsify",
+        "verify",
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ..plans import MergeBlocks, Plan, ReplaceBlock
+from ..plans.sparsity import zeros_of
 from ..surgery import apply
 from ..wiring import tensor_slots
 from .bypassed import with_blocks_bypassed
@@ -27,6 +28,7 @@ def promised_outputs(original: nn.Module, edited: nn.Module, plan: Plan, example
         (plan.grows, _grown),
         (plan.fusions, _fused),
         (plan.block_edits, _without_blocks),
+        (plan.sparsities, _with_zeros),
     ):
         if edits:
             return outputs(original, edited, plan, example_inputs)
@@ -135,6 +137,31 @@ def _fused(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: A
     if error <= TOLERANCE[dtype]:
         return _exact(error, dtype)
     return _failed(error, dtype, "the original's", "merged layers compute something else than before")
+
+
+def _with_zeros(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: Any) -> Check:
+    """Against the original with zeros for single weights."""
+    zeros = {edit.tensor: zeros_of(edit) for edit in plan.sparsities}
+    kept = [
+        slot.name
+        for slot in tensor_slots(edited)
+        if slot.name in zeros and bool(slot.tensor.detach()[zeros[slot.name].to(slot.tensor.device)].any())
+    ]
+    if kept:
+        return Check("outputs", "failed", f"weights that should be zero are not, in {', '.join(kept[:4])}")
+    lively = enlivened(original)
+    structure = _with_plain_weights(edited, lively, plan)
+    with torch.no_grad():
+        for slot in tensor_slots(lively):
+            if slot.name in zeros:
+                slot.tensor.masked_fill_(zeros[slot.name].to(slot.tensor.device), 0)
+    try:
+        error, dtype = compare(lively, structure, example_inputs)
+    except Unrunnable as unrunnable:
+        return Check("outputs", "failed", str(unrunnable))
+    if error <= TOLERANCE[dtype]:
+        return _exact(error, dtype)
+    return _failed(error, dtype, "the original with these weights at zero", "other weights changed as well")
 
 
 def _with_plain_weights(

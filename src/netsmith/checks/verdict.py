@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Status = Literal["exact", "exact up to statistics", "ok", "failed"]
+Status = Literal["exact", "exact up to statistics", "stated error", "ok", "failed"]
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class Check:
     Attributes:
         name: "structure", "attributes", "weights", "outputs" or "runs".
         status: "failed", or how strictly it holds. "exact up to statistics": equal once normalizations, means and
-            default attention scales over changed axes are held fixed.
+            default attention scales over changed axes are held fixed. "stated error": as far from the original as the
+            detail says; so much follows from rounding.
         detail: the figures, or what is wrong and where.
     """
 

@@ -13,6 +13,8 @@ from ..surgery import apply, check_fits
 from ..wiring import call_model, tensor_slots
 from ..wiring.recorder import tensors_in
 from ..wiring.slots import int_values
+from ..wiring.wrapped import inner_tensors
+from .precision import precision_outputs
 from .promises import promised_outputs
 from .verdict import Check, Verdict
 
@@ -29,7 +31,9 @@ def verify(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: A
       blocks were edited, those of the original with these blocks returning their first input, or the map that replaces
       them, and with removed branches at zero; a block into which others were merged has the combined weights. Where
       layers were merged exactly, those of the original as it is. A plan that grows leaves the outputs as they were, to
-      1e-9 in float64 or 1e-4 in float32. Plans that are chained are checked one after the other;
+      1e-9 in float64 or 1e-4 in float32. Where single weights became zero, those are zero in the original. Where
+      weights became integers, the outputs are compared with those of the floats that the integers stand for, and how
+      far they are from the original's is stated. Plans that are chained are checked one after the other;
     * runs: the edited model as it is gives outputs of the original's shapes, all finite.
 
     Args:
@@ -68,14 +72,17 @@ def verify(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: A
     computed = {slot.name for slot in tensor_slots(edited) if slot.tensor is not before.get(slot.name)}
     checks = [_structure(plain, edited), _attributes(plain, edited, plan), _weights(plain, edited, plan, computed)]
     if checks[0].status != "failed":
-        earlier.append(promised_outputs(start, edited, last, example_inputs))
+        if last.precisions:
+            earlier.append(precision_outputs(original, edited, last, example_inputs))
+        else:
+            earlier.append(promised_outputs(start, edited, last, example_inputs))
         checks.append(_weakest(earlier))
     return Verdict((*checks, runs))
 
 
 def _weakest(checks: list[Check]) -> Check:
     """Of the checks of a chain's outputs the one that says least."""
-    order = ("failed", "exact up to statistics", "exact")
+    order = ("failed", "stated error", "exact up to statistics", "exact")
     return min(checks, key=lambda check: order.index(check.status))
 
 
@@ -122,7 +129,7 @@ def _weights(plain: nn.Module, edited: nn.Module, plan: Plan, computed: set[str]
         other = found.get(slot.name)
         if slot.name in plan.refitted or slot.name in computed or other is None or other.shape != slot.tensor.shape:
             continue
-        if other.dtype == slot.tensor.dtype and _bit_equal(slot.tensor.detach(), other.detach()):
+        if other.dtype == slot.tensor.dtype and _same_values(slot.tensor, other):
             same += 1
         else:
             faults.append(f"{slot.name} is not the promised part of the original's")
@@ -130,6 +137,15 @@ def _weights(plain: nn.Module, edited: nn.Module, plan: Plan, computed: set[str]
         faults.append("if you trained or repaired the model, pass plan.with_refitted(names)")
     refitted = f", {len(plan.refitted)} were refitted" if plan.refitted else ""
     return _check("weights", "exact", faults, f"{same} tensors equal the original's kept units bit by bit{refitted}")
+
+
+def _same_values(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Bit by bit; of tensors that store integers, the integers and the scales."""
+    left, right = inner_tensors(a), inner_tensors(b)
+    return len(left) == len(right) and all(
+        x.dtype == y.dtype and x.shape == y.shape and _bit_equal(x.detach(), y.detach())
+        for x, y in zip(left, right, strict=True)
+    )
 
 
 def _bit_equal(a: torch.Tensor, b: torch.Tensor) -> bool:

@@ -9,12 +9,15 @@ import typer
 from .. import __version__
 from .cut import cut
 from .demo import demo
+from .export import export
 from .group import INTERNAL, Commands, complain
 from .grow import grow
 from .inspect import inspect
 from .measure import measure
 from .options import Debug
+from .quantize import quantize
 from .shrink import shrink
+from .sparsify import sparsify
 from .verify import verify
 
 app = typer.Typer(
@@ -58,7 +61,16 @@ app.command(
     epilog="Example:  netsmith grow netsmith.zoo:digits_resnet --weights digits.safetensors --input 1,1,8,8 "
     "--widen '*=1.5' --deepen 2 --out out/large"
 )(grow)
+app.command(
+    epilog="Example:  netsmith sparsify netsmith.zoo:digits_resnet --weights digits.safetensors --input 1,1,8,8 "
+    "--share 0.5 --data digits --out out/sparse"
+)(sparsify)
+app.command(
+    epilog="Example:  netsmith quantize netsmith.zoo:digits_resnet --weights digits.safetensors --input 1,1,8,8 "
+    "--scheme int8 --out out/int8"
+)(quantize)
 app.command(epilog="Example:  netsmith verify out/small")(verify)
+app.command(epilog="Example:  netsmith export out/small --to openvino --out out/openvino")(export)
 app.command(epilog="Example:  netsmith measure torchvision:mobilenet_v2 --json")(measure)
 
 

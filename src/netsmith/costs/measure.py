@@ -13,7 +13,9 @@ from ..wiring import Wiring, tensor_slots
 from ..wiring.capture import capture
 from ..wiring.layouts import layout_size
 from ..wiring.wiring import WiredCall
+from ..wiring.wrapped import stored_bytes
 from .cost import Cost
+from .free_batch import with_floats
 from .latency import latencies
 from .macs import MACS, call_macs
 
@@ -38,12 +40,13 @@ def measure(model: nn.Module, example_inputs: Any, *, latency: bool = False) -> 
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"model is a {type(model).__name__}; give a torch.nn.Module")
+    floats = with_floats(model)
     try:
-        captured = capture(model, example_inputs, rules=None)
+        captured = capture(floats, example_inputs, rules=None)
     except CaptureError:
         if any(p.is_meta for p in model.parameters()):
             raise
-        captured = capture(model, example_inputs, rules=None, fake=False)
+        captured = capture(floats, example_inputs, rules=None, fake=False)
     macs = sum(
         call_macs(call.name, call.input_shapes, call.output_shapes[0], call.note)
         for call in captured.recorder.calls
@@ -55,7 +58,7 @@ def measure(model: nn.Module, example_inputs: Any, *, latency: bool = False) -> 
         if id(slot.tensor) not in seen:
             seen.add(id(slot.tensor))
             params += slot.tensor.numel() if isinstance(slot.tensor, nn.Parameter) else 0
-            size += slot.tensor.numel() * slot.tensor.element_size()
+            size += stored_bytes(slot.tensor)
     milliseconds = latencies([model], example_inputs)[0] if latency else None
     return Cost(params=params, macs=macs, bytes=size, latency_ms=milliseconds)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
+from math import prod
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -16,9 +18,13 @@ from ..plans.edits import (
     RemoveBranch,
     ReplaceBlock,
     ResizeAxis,
+    SetPrecision,
+    Sparsify,
     WidenAxis,
 )
+from .bit_codec import decode_bits, encode_bits
 from .fields import Entry, Index, Name, Units, Words
+from .layout_codec import MAX_UNITS
 
 Small = Annotated[int, Field(ge=1, le=64)]
 
@@ -116,6 +122,33 @@ class FuseLayersEntry(Entry):
         return FuseLayers(tuple(self.layers), self.into, tuple(self.shape), tuple(self.then))
 
 
+class SetPrecisionEntry(Entry):
+    kind: Literal["set_precision"]
+    tensor: Name
+    use: Literal["linear", "embedding", "conv2d"]
+    bits: Literal[8, 4]
+    group: Annotated[int, Field(ge=0, le=MAX_UNITS)]
+    clip: Literal["max", "percentile", "mse", "kl"]
+    dynamic: bool
+
+    def edit(self) -> SetPrecision:
+        return SetPrecision(self.tensor, self.use, self.bits, self.group, self.clip, self.dynamic)
+
+
+class SparsifyEntry(Entry):
+    """``zeros`` are the edit's bits, compressed by zlib, in base64."""
+
+    kind: Literal["sparsify"]
+    tensor: Name
+    shape: Annotated[list[Units], Field(min_length=1, max_length=8)]
+    zeros: Annotated[str, Field(pattern="^[A-Za-z0-9+/]*={0,2}$")]
+    pattern: Annotated[str, Field(pattern="^[0-9]{1,2}:[0-9]{1,2}$")] | None
+
+    def edit(self) -> Sparsify:
+        shape = tuple(self.shape)
+        return Sparsify(self.tensor, shape, decode_bits(self.zeros, prod(shape)), self.pattern)
+
+
 EditEntry = Annotated[
     ResizeAxisEntry
     | WidenAxisEntry
@@ -124,7 +157,9 @@ EditEntry = Annotated[
     | RemoveBranchEntry
     | ReplaceBlockEntry
     | InsertBlockEntry
-    | FuseLayersEntry,
+    | FuseLayersEntry
+    | SetPrecisionEntry
+    | SparsifyEntry,
     Field(discriminator="kind"),
 ]
 
@@ -172,6 +207,11 @@ def _fuse_layers(edit: FuseLayers) -> dict[str, Any]:
     return {"layers": list(edit.layers), "into": edit.into, "shape": shape, "then": list(edit.then)}
 
 
+def _sparsify(edit: Sparsify) -> dict[str, Any]:
+    zeros = encode_bits(edit.zeros)
+    return {"tensor": edit.tensor, "shape": list(edit.shape), "zeros": zeros, "pattern": edit.pattern}
+
+
 _RECORDS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
     ResizeAxis: ("resize_axis", _resize_axis),
     WidenAxis: ("widen_axis", _widen_axis),
@@ -181,6 +221,8 @@ _RECORDS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
     ReplaceBlock: ("replace_block", _replace_block),
     InsertBlock: ("insert_block", _insert_block),
     FuseLayers: ("fuse_layers", _fuse_layers),
+    SetPrecision: ("set_precision", asdict),
+    Sparsify: ("sparsify", _sparsify),
 }
 KINDS = tuple(kind for kind, _ in _RECORDS.values())
 

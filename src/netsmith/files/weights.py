@@ -13,6 +13,9 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from ..errors import FileError, ModelError
 from ..wiring import tensor_slots
+from ..wiring.slots import Slot
+from ..wiring.wrapped import is_wrapped
+from .integers import parts_of, restored
 
 _MAX_FAULTS = 10
 
@@ -22,7 +25,8 @@ class Collected:
     """The tensors of one model.
 
     Attributes:
-        tensors: name -> tensor, each distinct tensor object once, under the name of its first slot.
+        tensors: name -> tensor, each distinct tensor object once, under the name of its first slot; of one that stores
+            integers its parts (``integers.parts_of``).
         aliases: name of every further slot -> name of the first.
         dim_orders: for tensors that are dense but not row-major, their dimensions from outermost to innermost.
     """
@@ -47,12 +51,15 @@ def collect(model: nn.Module) -> Collected:
     faults = []
     for slot in tensor_slots(model):
         tensor = slot.tensor
-        if tensor.is_meta:
+        if id(tensor) in first_name:
+            aliases[slot.name] = first_name[id(tensor)]
+        elif tensor.is_meta:
             faults.append(f"{slot.name}: on the meta device, so it has no values")
+        elif is_wrapped(tensor):
+            first_name[id(tensor)] = slot.name
+            tensors |= parts_of(slot.name, tensor)
         elif tensor.layout != torch.strided or tensor.is_quantized or is_traceable_wrapper_subclass(tensor):
             faults.append(f"{slot.name}: {type(tensor).__name__} of {tensor.layout}, not an ordinary dense tensor")
-        elif id(tensor) in first_name:
-            aliases[slot.name] = first_name[id(tensor)]
         else:
             first_name[id(tensor)] = slot.name
             tensors[slot.name] = tensor
@@ -122,6 +129,7 @@ def put_weights(model: nn.Module, tensors: dict[str, Tensor], aliases: dict[str,
         FileError: a slot without a tensor, a tensor without a slot, or another shape; the message lists all of them.
     """
     slots = list(tensor_slots(model))
+    tensors = _with_integers(slots, tensors, aliases, path)
     known = tensors.keys() | aliases.keys()
     faults: list[str] = []
     for slot in slots:
@@ -146,6 +154,19 @@ def put_weights(model: nn.Module, tensors: dict[str, Tensor], aliases: dict[str,
             objects[name] = nn.Parameter(tensor, trainable) if isinstance(old, nn.Parameter) else tensor
         slot.holder[slot.key] = objects[name]
     _relink(model, {id(slot.tensor): objects[aliases.get(slot.name, slot.name)] for slot in slots})
+
+
+def _with_integers(
+    slots: list[Slot], tensors: dict[str, Tensor], aliases: dict[str, str], path: Path
+) -> dict[str, Tensor]:
+    """The tensors with each weight that the plan stores as integers in place of its parts."""
+    whole = dict(tensors)
+    for slot in slots:
+        if is_wrapped(slot.tensor) and slot.name not in aliases:
+            whole[slot.name], used = restored(slot.tensor, slot.name, tensors, str(path))
+            for name in used:
+                whole.pop(name, None)
+    return whole
 
 
 def _relink(model: nn.Module, replaced: dict[int, Tensor]) -> None:

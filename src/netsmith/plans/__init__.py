@@ -1,6 +1,7 @@
 """What to do: edits, plans, budgets, and the functions that make plans."""
 
 from .budget import Budget
+from .dead import plan_dead
 from .depth import plan_blocks
 from .edits import (
     BlockEdit,
@@ -12,12 +13,16 @@ from .edits import (
     RemoveBranch,
     ReplaceBlock,
     ResizeAxis,
+    SetPrecision,
+    Sparsify,
     WidenAxis,
 )
 from .fusing import plan_fusion
 from .growth import plan_growth
 from .plan import Plan
+from .precision import plan_precision
 from .removal import plan_removal
+from .sparsity import plan_sparsity
 
 __all__ = [
     "BlockEdit",
@@ -31,9 +36,14 @@ __all__ = [
     "RemoveBranch",
     "ReplaceBlock",
     "ResizeAxis",
+    "SetPrecision",
+    "Sparsify",
     "WidenAxis",
     "plan_blocks",
+    "plan_dead",
     "plan_fusion",
     "plan_growth",
+    "plan_precision",
     "plan_removal",
+    "plan_sparsity",
 ]

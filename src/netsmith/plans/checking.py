@@ -15,6 +15,8 @@ from .edits import (
     RemoveBranch,
     ReplaceBlock,
     ResizeAxis,
+    SetPrecision,
+    Sparsify,
     WidenAxis,
 )
 
@@ -27,6 +29,8 @@ _KINDS: tuple[tuple[str, tuple[type, ...]], ...] = (
     ("takes out or replaces blocks", (RemoveBlock, RemoveBranch, ReplaceBlock)),
     ("inserts blocks", (InsertBlock,)),
     ("merges layers", (FuseLayers,)),
+    ("sets precision", (SetPrecision,)),
+    ("sets weights to zero", (Sparsify,)),
 )
 _OF_WIDTHS = (ResizeAxis, WidenAxis)
 
@@ -35,6 +39,8 @@ def check_plan(plan: Plan) -> None:
     """Raise PlanError where a plan does several kinds of things, or contradicts itself."""
     if any(step.before for step in plan.before):
         raise PlanError("a plan that comes before another has none before itself; chain plans with plan.after(...)")
+    if any(step.precisions for step in plan.before):
+        raise PlanError("weights are stored as integers last: make the plan of precision after all others")
     found = [what for what, kinds in _KINDS if any(isinstance(edit, kinds) for edit in plan.edits)]
     if len(found) > 1:
         raise PlanError(f"one plan {' and '.join(found)}; make two and chain them with plan.after(...)")
@@ -48,6 +54,7 @@ def check_plan(plan: Plan) -> None:
             raise PlanError(f"layout of {tensor!r} names axes without a size: {', '.join(sorted(unknown))}")
     _check_axes(plan)
     _check_modules(plan)
+    _check_tensors(plan)
 
 
 def _check_axes(plan: Plan) -> None:
@@ -107,3 +114,9 @@ def _check_modules(plan: Plan) -> None:
     for fusion in plan.fusions:
         if fusion.into not in fusion.layers or any(not t.startswith(f"{fusion.layers[-1]}.") for t in fusion.then):
             raise PlanError(f"fusion into {fusion.into!r}: it must be one of its layers, and then lie in the last one")
+
+
+def _check_tensors(plan: Plan) -> None:
+    names = [*(edit.tensor for edit in plan.precisions), *(edit.tensor for edit in plan.sparsities)]
+    if len(set(names)) != len(names):
+        raise PlanError("two edits change the same tensor; make one edit of them")

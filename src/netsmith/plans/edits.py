@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 
@@ -262,6 +263,60 @@ class FuseLayers:
         return name
 
 
+@dataclass(frozen=True)
+class SetPrecision:
+    """Store a weight as integers with scales: value = integer · scale.
+
+    Promise: what is stored are the original's values, clipped and rounded to the nearest multiple of their scale;
+    ``verify`` states how far the outputs are from the original's.
+
+    Attributes:
+        tensor: name of the weight.
+        use: the function that reads it.
+        bits: of an integer, 8 or 4; integers are -2^(bits-1) ... 2^(bits-1) - 1.
+        group: how many inputs (positions of dimension 1) of one output share a scale; 0: all.
+        clip: how the clipping threshold is found, a key of ``netsmith.evidence.clipping.CLIPPING``.
+        dynamic: inputs are rounded to 8 bits as well, with one scale a row found while running; linear layers only.
+    """
+
+    tensor: str
+    use: Literal["linear", "embedding", "conv2d"]
+    bits: Literal[8, 4]
+    group: int = 0
+    clip: Literal["max", "percentile", "mse", "kl"] = "max"
+    dynamic: bool = False
+
+    def __str__(self) -> str:
+        scales = f"a scale for {self.group} inputs" if self.group else "a scale an output"
+        dynamic = ", dynamic" if self.dynamic else ""
+        return f"{self.tensor:<48} int{self.bits}, {scales}, clipped by {self.clip}{dynamic}"
+
+
+@dataclass(frozen=True)
+class Sparsify:
+    """Set single weights of a tensor to zero.
+
+    Promise: the edited model equals the original with these weights at zero; all other weights are the same bits.
+
+    Attributes:
+        tensor: name of the weight.
+        shape: of it.
+        zeros: one bit a weight, row-major, eight to a byte, the first in the highest bit; 1: becomes zero.
+        pattern: "2:4" where two of four neighbours along the inputs stay; None without a pattern.
+    """
+
+    tensor: str
+    shape: tuple[int, ...]
+    zeros: bytes
+    pattern: str | None = None
+
+    def __str__(self) -> str:
+        count = sum(byte.bit_count() for byte in self.zeros)
+        pattern = f" {self.pattern}" if self.pattern else ""
+        return f"{self.tensor:<48} {count:,} of {prod(self.shape):,} weights become zero{pattern}"
+
+
 AxisEdit = ResizeAxis | WidenAxis
 BlockEdit = RemoveBlock | RemoveBranch | ReplaceBlock
-Edit = AxisEdit | BlockEdit | InsertBlock | FuseLayers
+TensorEdit = SetPrecision | Sparsify
+Edit = AxisEdit | BlockEdit | InsertBlock | FuseLayers | TensorEdit

@@ -18,6 +18,8 @@ from .edits import (
     RemoveBranch,
     ReplaceBlock,
     ResizeAxis,
+    SetPrecision,
+    Sparsify,
     WidenAxis,
 )
 
@@ -29,9 +31,9 @@ class Plan:
     A plan stands by itself: ``layouts`` and ``attributes`` say where the edited axes lie, so that ``apply`` and
     ``load`` need neither the wiring nor data. It never holds weights.
 
-    A plan does one kind of thing: it removes units, widens axes, takes out or replaces blocks, inserts blocks, or
-    merges layers. Plans for one model after the other are chained: ``second.after(first)`` is the plan that does both
-    to the model that ``first`` was made for.
+    A plan does one kind of thing: it removes units, widens axes, takes out or replaces blocks, inserts blocks,
+    merges layers, stores weights as integers, or sets single weights to zero. Plans for one model after the other are
+    chained: ``second.after(first)`` is the plan that does both to the model that ``first`` was made for.
 
     Attributes:
         edits: the changes, each on another axis or another block.
@@ -90,6 +92,16 @@ class Plan:
     def fusions(self) -> tuple[FuseLayers, ...]:
         """The exact merges of layers; none where anything else changes."""
         return tuple(edit for edit in self.edits if isinstance(edit, FuseLayers))
+
+    @property
+    def precisions(self) -> tuple[SetPrecision, ...]:
+        """The edits that store weights as integers; none where anything else changes."""
+        return tuple(edit for edit in self.edits if isinstance(edit, SetPrecision))
+
+    @property
+    def sparsities(self) -> tuple[Sparsify, ...]:
+        """The edits that set single weights to zero; none where anything else changes."""
+        return tuple(edit for edit in self.edits if isinstance(edit, Sparsify))
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -189,6 +201,10 @@ class Plan:
             what = f"{blocks} blocks"
         elif self.fusions:
             what = f"{len(self.fusions)} exact merges"
+        elif self.precisions:
+            what = f"{len(self.precisions)} tensors in integers"
+        elif self.sparsities:
+            what = f"zeros in {len(self.sparsities)} tensors"
         lines.append(f"Plan: {what}, {len(self.attributes)} attributes")
         lines += [f"  {edit}" for edit in self.edits]
         lines += [f"  {axis:<48} left as it is: {why}" for axis, why in self.left.items()]

@@ -2,7 +2,9 @@
 
 from .cut import cut
 from .grow import grow
+from .quantize import quantize
 from .result import Result, Step
 from .shrink import shrink
+from .sparsify import sparsify
 
-__all__ = ["Result", "Step", "cut", "grow", "shrink"]
+__all__ = ["Result", "Step", "cut", "grow", "quantize", "shrink", "sparsify"]

@@ -8,5 +8,18 @@ from .recalibrate import recalibrate
 from .refine import refine
 from .rejoin import rejoin
 from .repaired import Repaired
+from .rounding import round_weights
+from .sparsify import sparsify
 
-__all__ = ["Repaired", "carry_optimizer", "compensate", "distil", "finetune", "recalibrate", "refine", "rejoin"]
+__all__ = [
+    "Repaired",
+    "carry_optimizer",
+    "compensate",
+    "distil",
+    "finetune",
+    "recalibrate",
+    "refine",
+    "rejoin",
+    "round_weights",
+    "sparsify",
+]

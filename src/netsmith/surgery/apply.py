@@ -12,11 +12,14 @@ from ..plans import Plan
 from ..plans.carrying import carry_out
 from ..plans.fused import fuse
 from ..plans.inserting import insert_blocks
+from ..plans.sparsity import zeros_of
+from ..plans.stored import set_precisions
 from ..plans.values import resized_values
 from ..wiring.collector import no_collections
 from ..wiring.copying import copied
 from ..wiring.slots import clear_tensor_caches, fingerprint, tensor_slots
 from .attributes import describe_again, write_attributes
+from .zeros import set_zeros
 
 
 @no_collections()
@@ -60,6 +63,10 @@ def _applied(model: nn.Module, plan: Plan) -> nn.Module:
         carry_out(edited, plan)
     elif plan.fusions:
         fuse(edited, plan)
+    elif plan.precisions:
+        set_precisions(edited, plan.precisions)
+    elif plan.sparsities:
+        set_zeros(edited, {edit.tensor: zeros_of(edit) for edit in plan.sparsities})
     else:
         write_attributes(edited, plan)
         describe_again(model, edited)
@@ -84,6 +91,12 @@ def check_fits(model: nn.Module, plan: Plan) -> None:
         if name in slots and slots[name] != plan.shape_before(name)
     ]
     modules = {path for path, _ in model.named_modules()}
+    faults += [f"there is no tensor {edit.tensor}" for edit in plan.precisions if edit.tensor not in slots]
+    faults += [
+        f"{edit.tensor} is {slots.get(edit.tensor, 'missing')}, the plan expects {edit.shape}"
+        for edit in plan.sparsities
+        if slots.get(edit.tensor) != edit.shape
+    ]
     faults += [f"there is no module {path}" for path in plan.modules if path not in modules]
     if not faults:
         faults = ["tensors that the plan does not change differ in name or shape"]

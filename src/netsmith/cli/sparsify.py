@@ -1,0 +1,88 @@
+"""``netsmith sparsify``: a model -> the same model with single weights at zero, in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import InputError
+from .datasets import open_batches, validation_of
+from .models import ModelSource, open_model, state_digest
+from .options import Debug, Input, Json, Model, Seed, Weights, parse_shape
+from .output import note
+from .progress import stages
+from .quantize import finish
+from .saved import refuse_occupied
+from .shrink import EVAL_HELP, IGNORE_HELP, MEAN_HELP, STD_HELP, evaluation, option
+
+STAGES = {
+    "trace": "reading the model",
+    "plan": "choosing zeros",
+    "repair": "making up for them",
+    "dead": "removing dead units",
+    "verify": "verifying",
+    "measure": "measuring",
+}
+THRESHOLD_HELP = "Zero weights of smaller magnitude. One of --threshold, --share and --pattern."
+SHARE_HELP = "Zero this share of the weights, e.g. 0.5."
+PATTERN_HELP = "N:M, as 2:4: of 4 neighbours along a layer's inputs 2 stay."
+SCOPE_HELP = "Of --share: global ranks all weights together, layer those of each layer."
+CRITERION_HELP = "magnitude; with --data also wanda or sparsegpt."
+DATA_HELP = "Unlabelled data to choose and repair with: as for shrink."
+REPAIR_HELP = "With --data, let the weights beside the zeros make up for them."
+DEAD_HELP = "Remove units on which no output depends any more."
+
+
+def sparsify(
+    model: Model,
+    out_dir: Annotated[
+        Path, typer.Option("--out", help="New folder for the result.", metavar="DIR", show_default=False)
+    ],
+    threshold: Annotated[float | None, option(THRESHOLD_HELP, "NUMBER")] = None,
+    share: Annotated[float | None, option(SHARE_HELP, "NUMBER")] = None,
+    pattern: Annotated[str | None, option(PATTERN_HELP, "N:M")] = None,
+    scope: Annotated[str, typer.Option(help=SCOPE_HELP, metavar="KIND")] = "global",
+    criterion: Annotated[str, typer.Option(help=CRITERION_HELP, metavar="KIND")] = "magnitude",
+    data: Annotated[str | None, option(DATA_HELP, "DATA")] = None,
+    repair: Annotated[bool, typer.Option("--repair/--no-repair", help=REPAIR_HELP)] = True,
+    remove_dead: Annotated[bool, typer.Option("--remove-dead/--keep-dead", help=DEAD_HELP)] = True,
+    ignore: Annotated[list[str] | None, option(IGNORE_HELP, "PATTERN")] = None,
+    evaluate_on: Annotated[
+        str | None, typer.Option("--eval", help=EVAL_HELP, metavar="DATA", show_default=False)
+    ] = None,
+    weights: Weights = None,
+    input: Input = None,
+    mean: Annotated[str | None, option(MEAN_HELP, "NUMBERS")] = None,
+    std: Annotated[str | None, option(STD_HELP, "NUMBERS")] = None,
+    seed: Seed = 0,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Set single weights to zero, remove what is dead then, verify the result and save it."""
+    if sum(each is not None for each in (threshold, share, pattern)) != 1:
+        raise InputError("give one of --threshold NUMBER, --share NUMBER and --pattern N:M")
+    source = ModelSource(model, weights, parse_shape(input), seed)
+    refuse_occupied(out_dir)
+    # Only now torch is loaded: what is wrong with the options themselves is said at once.
+    from ..recipes import sparsify as sparsify_model
+    from ..surgery.zeros import count_zeros
+
+    opened = open_model(source)
+    if source.brings_no_weights:
+        note(f"{model} has random weights; give trained ones with --weights FILE")
+    options: dict[str, Any] = {"threshold": threshold, "share": share, "pattern": pattern, "scope": scope}
+    options |= {"criterion": criterion, "repair": repair, "remove_dead": remove_dead}
+    options |= {"ignore": tuple(ignore or ()), "seed": seed}
+    if data is not None:
+        options["data"] = open_batches(data, opened.example_inputs, mean=mean, std=std, shuffle=True, seed=seed)
+    measured = evaluate_on or validation_of(data or "")
+    if measured is not None:
+        options["evaluate"] = evaluation(opened, measured, mean, std)
+    with stages(STAGES) as tell:
+        result = sparsify_model(opened.model, opened.example_inputs, progress=tell, **options)
+    zeros, weights_in_all = count_zeros(result.model)
+    dead = sum(edit.size - len(edit.keep) for step in result.plan.steps for edit in step.resizes)
+    more = {"zeros": zeros, "weights": weights_in_all, "dead_units_removed": dead}
+    finish(result, source, state_digest(opened.model), out_dir, as_json=json, more=more)
