@@ -1,11 +1,9 @@
-"""Brings an edited network back: closed-form repair, recalibration, training."""
+"""Brings an edited network back: closed-form repair and recalibration."""
 
 from .compensate import compensate
-from .distil import distil
-from .finetune import finetune
 from .recalibrate import recalibrate
 from .refine import refine
 from .rejoin import rejoin
 from .repaired import Repaired
 
-__all__ = ["Repaired", "compensate", "distil", "finetune", "recalibrate", "refine", "rejoin"]
+__all__ = ["Repaired", "compensate", "recalibrate", "refine", "rejoin"]
