@@ -106,7 +106,8 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[_HEADER])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+            # Copies: what is mapped from a file that someone cuts short would end the process.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - it is no dict
         if header["version"] != _VERSION:
             raise FileError(f"{path} is of version {header['version']!r}, and this netsmith reads {_VERSION}")
         return Checkpoint(

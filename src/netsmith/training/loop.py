@@ -135,10 +135,10 @@ class Run:
             if at.step == self.total or (training.validate_every and at.step % training.validate_every == 0):
                 self._validated()
             at.finished = at.finished or at.step >= self.total
-            if self.task.progress is not None:
-                self.task.progress(at.step, self.total, dict(self.last))
             if at.finished or at.step % training.checkpoint_every == 0:
                 self._save()
+            if self.task.progress is not None:
+                self.task.progress(at.step, self.total, dict(self.last))
             if at.finished:
                 return
         at.epoch, at.group = at.epoch + 1, 0
