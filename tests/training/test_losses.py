@@ -12,8 +12,8 @@ from torch.nn.functional import cross_entropy
 from netsmith.errors import InputError
 from netsmith.training import losses
 
-SCORES = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, 1.0]])
-OTHER = torch.tensor([[0.2, 0.1, -1.0], [2.0, -1.0, 0.3]])
+SCORES = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, 1.0], [0.3, 0.2, -1.0]])
+OTHER = torch.tensor([[0.2, 0.1, -1.0], [2.0, -1.0, 0.3], [0.5, 0.1, 1.0]])
 ALL = [losses.softened, losses.decoupled, losses.correlation, losses.cosine, losses.tokens]
 
 
@@ -26,7 +26,7 @@ def test_equals_lose_nothing_and_others_do(loss) -> None:
         (gradient,) = torch.autograd.grad(loss(student, OTHER, None), student)
         with torch.no_grad():
             student -= 0.2 * gradient
-    assert float(loss(student, OTHER, None)) < 0.2 * float(loss(SCORES, OTHER, None))
+    assert float(loss(student.detach(), OTHER, None)) < 0.3 * float(loss(SCORES, OTHER, None))
 
 
 @pytest.mark.parametrize("loss", ALL, ids=lambda f: f.__name__)
@@ -49,7 +49,7 @@ def test_softened_is_cross_entropy_without_entropy_and_keeps_its_gradient() -> N
 
 def test_decoupled_parts_add_up_to_the_divergence() -> None:
     """With the others weighed by what the teacher gives them it is the plain divergence, example by example."""
-    y = torch.tensor([0, 2])
+    y = torch.tensor([0, 2, 1])
     for scores, other, right in zip(SCORES, OTHER, y, strict=True):
         spare = 1 - float((other / 2).softmax(-1)[right])
         parts = losses.decoupled(scores[None], other[None], right[None], temperature=2.0, others=spare)

@@ -49,13 +49,13 @@ def test_single_weights_become_small() -> None:
 
 def test_group_lasso_empties_whole_units_which_then_go_without_loss() -> None:
     wiring = netsmith.trace(network(), X[:2])
-    penalty = penalties.group_lasso(wiring, 0.01)
-    trained = regularize(network(), DATA, penalty=penalty, epochs=60, lr=0.05, weight_decay=0)
+    penalty = penalties.group_lasso(wiring, 0.003)
+    trained = regularize(network(), DATA, penalty=penalty, epochs=60, lr=0.05, weight_decay=0, clip=None)
     plan = plan_dead(netsmith.trace(trained, X[:2]), threshold=0.05)
     assert plan.edits
     small = apply(trained, plan).eval()
     assert torch.allclose(small(X), trained(X), atol=0.02)
-    assert (small(X).argmax(1) == Y).float().mean() > 0.9
+    assert (small(X).argmax(1) == Y).float().mean() > 0.85
 
 
 def test_growing_presses_exactly_what_will_go() -> None:
@@ -89,7 +89,7 @@ def test_gates_close_units_and_are_folded_away() -> None:
     options = {"epochs": 40, "lr": 0.1, "optimizer": "adamw", "weight_decay": 0.0}
     trained = l0_gates(model, DATA, wiring=wiring, strength=0.05, **options)
     again = l0_gates(model, DATA, wiring=wiring, strength=0.05, **options)
-    assert [n for n, _ in trained.named_parameters()] == [n for n, _ in model.named_parameters()]
+    assert trained.state_dict().keys() == model.state_dict().keys()
     assert type(trained[0]) is nn.Conv2d
     assert torch.equal(trained(X), again(X))
     closed = int((norms(trained) == 0).sum())
@@ -98,7 +98,7 @@ def test_gates_close_units_and_are_folded_away() -> None:
     assert len(plan.keep()[AXIS]) == 8 - closed
     small = apply(trained, plan).eval()
     assert torch.allclose(small(X), trained(X), atol=1e-5)
-    assert (small(X).argmax(1) == Y).float().mean() > 0.9
+    assert (small(X).argmax(1) == Y).float().mean() > 0.85
 
 
 def test_nothing_dead_nothing_planned_and_a_unit_always_stays() -> None:
@@ -141,7 +141,9 @@ def test_bad_input() -> None:
     with pytest.raises(InputError, match="must be positive"):
         penalties.growing(wiring, plan_removal(wiring, keep=0.5), rise=0)
     with pytest.raises(ModelError, match="0.weight is no parameter of the network"):
-        regularize(nn.Sequential(nn.Flatten(), nn.Linear(72, 2)), DATA, penalty=penalties.group_lasso(wiring, 1), steps=1)
+        regularize(
+            nn.Sequential(nn.Flatten(), nn.Linear(72, 2)), DATA, penalty=penalties.group_lasso(wiring, 1), steps=1
+        )
     plain = nn.Sequential(nn.Flatten(), nn.Linear(72, 4), nn.ReLU(), nn.Linear(4, 2))
     with pytest.raises(ModelError, match="has a normalization with a scale; regularize with group_lasso"):
         penalties.slimming(netsmith.trace(plain, X[:2]), 0.1)
