@@ -9,6 +9,8 @@ import typer
 from .. import __version__
 from .cut import cut
 from .demo import demo
+from .distil import distil
+from .finetune import finetune
 from .group import INTERNAL, Commands, complain
 from .inspect import inspect
 from .measure import measure
@@ -53,6 +55,8 @@ app.command(
     epilog="Example:  netsmith cut netsmith.zoo:digits_resnet --weights digits.safetensors --input 1,1,8,8 "
     "--blocks 2 --data digits --out out/cut"
 )(cut)
+app.command(epilog="Example:  netsmith finetune out/small --data digits --epochs 5 --out out/tuned")(finetune)
+app.command(epilog="Example:  netsmith distil out/small --data digits --epochs 5 --out out/healed")(distil)
 app.command(epilog="Example:  netsmith verify out/small")(verify)
 app.command(epilog="Example:  netsmith measure torchvision:mobilenet_v2 --json")(measure)
 
