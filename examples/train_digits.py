@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from netsmith.checks.classification import classification
 from netsmith.data import batches, digits
-from netsmith.recovery import finetune
+from netsmith.training import finetune
 from netsmith.zoo import digits_resnet
 
 

@@ -22,7 +22,7 @@ FLOORS: list[set[str]] = [
     {"scores"},
     {"plans"},
     {"surgery"},
-    {"recovery", "checks"},
+    {"recovery", "training", "checks"},
     {"combining", "searches"},
     {"files", "reports"},
     {"recipes", "testing"},

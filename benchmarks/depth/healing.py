@@ -24,7 +24,8 @@ from run import beside
 from torch import Tensor
 
 import netsmith
-from netsmith.recovery import distil, recalibrate, rejoin
+from netsmith.recovery import recalibrate, rejoin
+from netsmith.training import distil
 from netsmith.searches import plan_cut
 
 HERE = Path(__file__).parent

@@ -21,8 +21,9 @@ import torch
 from run import accuracy, augmented, images, trained
 
 import netsmith
-from netsmith.recovery import compensate, distil, recalibrate, refine
+from netsmith.recovery import compensate, recalibrate, refine
 from netsmith.searches import allocate, measure_curves
+from netsmith.training import distil
 
 
 def main() -> None:

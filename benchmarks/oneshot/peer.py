@@ -7,7 +7,7 @@ it prunes the inner width of each block; netsmith is free to change both.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import torch
 import torch_pruning as tp
@@ -28,11 +28,16 @@ def criteria() -> dict[str, tp.importance.Importance]:
 
 
 def pruned(
-    model: nn.Module, x: Tensor, share: float, labelled: tuple[Tensor, Tensor]
+    model: nn.Module, x: Tensor, share: float, labelled: tuple[Tensor, Tensor], only: Collection[str] | None = None
 ) -> Iterator[tuple[str, nn.Module]]:
-    """(name, network) for each criterion and scope, with at most ``share`` of the MACs. Taylor sees the labels."""
+    """(name, network) for each criterion and scope, with at most ``share`` of the MACs. Taylor sees the labels.
+
+    ``only`` names the criteria to try; None: all.
+    """
     limit = share * netsmith.measure(model, x).macs
     for name, importance in criteria().items():
+        if only is not None and name not in only:
+            continue
         for scope in ("local", "global"):
             low, high, best = 0.0, 0.95, None
             for _ in range(9):  # the smallest ratio that fits

@@ -19,7 +19,9 @@ def test_exactly_these_commands() -> None:
     assert sorted(COMMANDS) == [
         "cut",
         "demo",
+        "distil",
         "export",
+        "finetune",
         "grow",
         "inspect",
         "measure",

@@ -14,7 +14,7 @@ from netsmith.data import batches, digits
 from netsmith.errors import EvidenceError, InputError
 from netsmith.plans import Plan
 from netsmith.recovery import Repaired, compensate
-from netsmith.recovery.finetune import finetune
+from netsmith.training.finetune import finetune
 from netsmith.wiring import Wiring, tensor_slots
 from small_networks import NETWORKS, mlp, network, plan_keeping
 

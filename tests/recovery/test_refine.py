@@ -13,7 +13,7 @@ from netsmith.data import batches, digits
 from netsmith.errors import EvidenceError, InputError
 from netsmith.evidence import divergence
 from netsmith.recovery import compensate, refine
-from netsmith.recovery.finetune import finetune
+from netsmith.training.finetune import finetune
 from netsmith.wiring import tensor_slots
 from netsmith.zoo import digits_resnet
 from small_networks import NETWORKS, network, plan_keeping

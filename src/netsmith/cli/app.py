@@ -9,7 +9,9 @@ import typer
 from .. import __version__
 from .cut import cut
 from .demo import demo
+from .distil import distil
 from .export import export
+from .finetune import finetune
 from .group import INTERNAL, Commands, complain
 from .grow import grow
 from .inspect import inspect
@@ -69,6 +71,8 @@ app.command(
     epilog="Example:  netsmith quantize netsmith.zoo:digits_resnet --weights digits.safetensors --input 1,1,8,8 "
     "--scheme int8 --out out/int8"
 )(quantize)
+app.command(epilog="Example:  netsmith finetune out/small --data digits --epochs 5 --out out/tuned")(finetune)
+app.command(epilog="Example:  netsmith distil out/small --data digits --epochs 5 --out out/healed")(distil)
 app.command(epilog="Example:  netsmith verify out/small")(verify)
 app.command(epilog="Example:  netsmith export out/small --to openvino --out out/openvino")(export)
 app.command(epilog="Example:  netsmith measure torchvision:mobilenet_v2 --json")(measure)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from ..wiring import Axis
+from ..wiring.wiring import Member
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,13 @@ class Weights:
         """For each parameter of the axis, (axis.size, elements): row u holds the weights tied to unit u."""
         for member in axis.members:
             if member.trainable:
-                rows = self.tensors[member.tensor].detach().movedim(member.dim, 0)
-                if member.layout != (axis.name,):  # one factor or part of the dimension: gather each unit's positions
-                    positions = torch.tensor(member.positions, device=rows.device)  # (units, positions per unit)
-                    rows = rows[positions.flatten()]
-                yield rows.reshape(axis.size, -1)
+                yield unit_rows(axis, member, self.tensors[member.tensor].detach())
+
+
+def unit_rows(axis: Axis, member: Member, tensor: torch.Tensor) -> torch.Tensor:
+    """(axis.size, elements) of one tensor; gradients pass."""
+    rows = tensor.movedim(member.dim, 0)
+    if member.layout != (axis.name,):  # one factor or part of the dimension: gather each unit's positions
+        positions = torch.tensor(member.positions, device=rows.device)  # (units, positions per unit)
+        rows = rows[positions.flatten()]
+    return rows.reshape(axis.size, -1)

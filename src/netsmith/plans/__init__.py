@@ -23,6 +23,7 @@ from .plan import Plan
 from .precision import plan_precision
 from .removal import plan_removal
 from .sparsity import plan_sparsity
+from .threshold import plan_threshold
 
 __all__ = [
     "BlockEdit",
@@ -46,4 +47,5 @@ __all__ = [
     "plan_precision",
     "plan_removal",
     "plan_sparsity",
+    "plan_threshold",
 ]

@@ -20,8 +20,7 @@ from ..checks.classification import classification
 from ..data import Splits, batches, digits
 from ..files import save
 from ..plans import Budget, Plan
-from ..recovery.distil import distil
-from ..recovery.finetune import finetune
+from ..training import distil, finetune
 from ..zoo import digits_resnet
 from .demo_files import output_folder, score_notes, write_report, write_summary
 from .reload_check import reloads_bit_equal

@@ -13,11 +13,12 @@ from ..checks import verify
 from ..errors import EvidenceError, InputError, ModelError
 from ..evidence.masks import Mask
 from ..plans import Budget, Plan, plan_removal
-from ..recovery import Repaired, compensate, distil, recalibrate, refine
+from ..recovery import Repaired, compensate, recalibrate, refine
 from ..scores import Score, magnitude, with_evidence
 from ..scores.named import score_named
 from ..searches import plan_allocation
 from ..surgery import apply
+from ..training import distil
 from ..wiring import Wiring, tensor_slots, trace
 from .result import Result
 from .steps import Evaluate, Progress, measured_steps, telling

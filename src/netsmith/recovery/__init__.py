@@ -1,9 +1,7 @@
-"""Brings an edited network back: closed-form repair, recalibration, training."""
+"""Brings an edited network back: closed-form repair and recalibration."""
 
 from .carry import carry_optimizer
 from .compensate import compensate
-from .distil import distil
-from .finetune import finetune
 from .recalibrate import recalibrate
 from .refine import refine
 from .rejoin import rejoin
@@ -15,8 +13,6 @@ __all__ = [
     "Repaired",
     "carry_optimizer",
     "compensate",
-    "distil",
-    "finetune",
     "recalibrate",
     "refine",
     "rejoin",

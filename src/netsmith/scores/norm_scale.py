@@ -42,7 +42,7 @@ def norm_scale(
 
     Source: Liu et al., ICCV 2017 (network slimming), arXiv:1708.06519; there, training penalizes γ.
     """
-    scales = _scales(wiring)
+    scales = scale_parameters(wiring)
     members = tuple(m for m in axis.members if m.tensor in scales and m.role == "pointwise")
     if not any(m.trainable for m in members):
         if otherwise is None:
@@ -53,7 +53,7 @@ def norm_scale(
     return magnitude(Axis(axis.name, axis.size, axis.frozen, members), weights, p=1)
 
 
-def _scales(wiring: Wiring) -> set[str]:
+def scale_parameters(wiring: Wiring) -> set[str]:
     """Parameters that a normalization takes as its weight, or that something is multiplied with."""
     found = set()
     for call in wiring.calls:

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.functional import mse_loss
 
 from netsmith.errors import InputError
-from netsmith.recovery.finetune import finetune
+from netsmith.training.finetune import finetune
 
 
 def blobs(seed: int = 0) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -12,9 +12,15 @@ from torch.nn.functional import mse_loss
 
 from netsmith.data import Examples, batches, call
 from netsmith.errors import InputError, ModelError
-from netsmith.recovery.train import schedule, train
+from netsmith.training import Training
+from netsmith.training import train as train_as_told
+from netsmith.training.rates import schedule
 
 LINE = [(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[2.0], [-3.0]]))]
+
+
+def train(model, data, objective, *, progress=None, **options):
+    return train_as_told(model, data, objective, Training(**options), progress=progress)
 
 
 def error(model, x, y):

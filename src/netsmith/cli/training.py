@@ -1,0 +1,140 @@
+"""What ``netsmith finetune`` and ``netsmith distil`` share: their options, what they train, and what they tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import FileError
+from .datasets import validation_of
+from .group import FAILED
+from .models import ModelSource, OpenModel, build_structure, open_model, state_digest
+from .output import emit_json, note, out
+from .progress import Tell
+from .saved import SOURCE, read_source, refuse_occupied, source_text
+from .shrink import evaluation, option
+from .verify import verdict_json, verdict_table
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..plans import Plan
+
+WHAT_HELP = "A folder that netsmith shrink, cut, finetune or distil wrote; or a model, as for shrink."
+What = Annotated[str, typer.Argument(help=WHAT_HELP, metavar="DIR|MODEL", show_default=False)]
+Out = Annotated[Path, typer.Option("--out", help="New folder for the result.", metavar="DIR", show_default=False)]
+Epochs = Annotated[int | None, option("Passes over the data. One of --epochs and --steps.", "N", min=1)]
+Steps = Annotated[int | None, option("Updates of the weights.", "N", min=1)]
+Rate = Annotated[float, typer.Option("--lr", help="Peak learning rate.", metavar="NUMBER")]
+Optimizer = Annotated[str, typer.Option(help="sgd or adamw.", metavar="NAME")]
+Accumulate = Annotated[int, typer.Option(help="Batches a step.", metavar="N", min=1)]
+Precision = Annotated[str, typer.Option(help="no, bf16 or fp16: of forward and loss.", metavar="NAME")]
+EVAL_HELP = "Labelled data; the weights with the best accuracy on it are kept. Default: digits:validation with digits."
+Eval = Annotated[str | None, typer.Option("--eval", help=EVAL_HELP, metavar="DATA", show_default=False)]
+Patience = Annotated[int | None, option("Stop after so many passes without a new best on --eval.", "N", min=1)]
+Kept = Annotated[Path | None, option("Folder for a checkpoint of the training.", "DIR")]
+Every = Annotated[int, typer.Option(help="Steps between checkpoints.", metavar="N", min=1)]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one.")]
+ORIGINAL_HELP = "The original, if not as DIR/source.json says: as for shrink."
+Original = Annotated[str | None, typer.Option("--model", help=ORIGINAL_HELP, metavar="MODEL", show_default=False)]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is trained.
+
+    Attributes:
+        name: as on the command line.
+        model: with its weights, in eval mode.
+        opened: the original, and example inputs.
+        plan: what made the model out of the original; without edits where nothing did.
+        source, digest: how the original is built, and of which weights.
+    """
+
+    name: str
+    model: nn.Module
+    opened: OpenModel
+    plan: Plan
+    source: ModelSource
+    digest: str
+
+
+def open_subject(what: str, out_dir: Path, *, given: ModelSource, original: str | None) -> Subject:
+    """The folder or model that is named, ready to train.
+
+    Args:
+        what: of the command line.
+        out_dir: must be free.
+        given: how to build it where it is no folder; its weights are also those of a folder's original.
+        original: ``--model``.
+
+    Raises:
+        FileError: the folder is damaged, or its original has other weights now; ``out_dir`` is taken.
+        NetsmithError: as ``open_model`` and ``load`` raise.
+    """
+    from ..files import load, load_plan
+    from ..plans import Plan
+    from ..wiring import trace
+
+    refuse_occupied(out_dir)
+    folder = Path(what)
+    if not folder.is_dir():
+        opened = open_model(given)
+        if given.brings_no_weights:
+            note(f"{what} has random weights; give trained ones with --weights FILE")
+        plan = Plan((), {}, {}, {}, trace(opened.model, opened.example_inputs).fingerprint)
+        return Subject(what, opened.model, opened, plan, given, state_digest(opened.model))
+    source, digest = read_source(folder, model=original, weights=given.weights)
+    plan = load_plan(folder)
+    opened = open_model(source)
+    if state_digest(opened.model) != digest:
+        raise FileError(
+            f"{source.model} builds a model with other weights than the one that {folder} was made from; "
+            "give the right ones with --weights FILE (or --model)"
+        )
+    return Subject(what, load(folder, lambda: build_structure(source)), opened, plan, source, digest)
+
+
+def measured_on(subject: Subject, data: str, evaluate_on: str | None, mean: str | None, std: str | None) -> Any:
+    """model -> scores on ``--eval``; None where there is nothing to measure on."""
+    measured = evaluate_on or validation_of(data)
+    return None if measured is None else evaluation(subject.opened, measured, mean, std)
+
+
+def accuracy_of(evaluate: Any) -> Callable[[nn.Module], float] | None:
+    return None if evaluate is None else lambda model: float(evaluate(model)["accuracy"])
+
+
+def telling(tell: Tell) -> Callable[[int, int, dict[str, float]], None]:
+    return lambda done, total, said: tell("train", done, total, f"loss {said['loss']:.3f}")
+
+
+def finish(subject: Subject, trained: nn.Module, out_dir: Path, evaluate: Any, *, name: str, as_json: bool) -> None:
+    """Verify, save and report; exit with 1 if a check fails."""
+    from ..checks import verify
+    from ..files import save
+    from ..recipes.steps import measured_steps
+    from ..reports import steps_json, steps_table
+    from ..wiring import tensor_slots
+
+    plan = subject.plan.with_refitted(slot.name for slot in tensor_slots(trained))
+    verdict = verify(subject.opened.model, trained, plan, subject.opened.example_inputs)
+    models = {"original": subject.opened.model} if subject.plan.edits else {}
+    steps = measured_steps({**models, "before": subject.model, name: trained}, subject.opened.example_inputs, evaluate)
+    save(trained, out_dir, plan=plan, beside={SOURCE: source_text(subject.source, subject.digest)})
+    if as_json:
+        told = {"model": subject.name, "folder": str(out_dir), "steps": steps_json(steps)}
+        emit_json({**told, "verdict": verdict_json(verdict)})
+    else:
+        console = out()
+        console.print(steps_table(steps, title=subject.name))
+        console.print(verdict_table(verdict))
+        console.print(
+            f"Saved in {out_dir}. Check it again with:  netsmith verify {out_dir}", markup=False, soft_wrap=True
+        )
+    if not verdict.ok:
+        raise typer.Exit(FAILED)

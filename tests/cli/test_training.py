@@ -1,0 +1,117 @@
+"""``netsmith finetune`` and ``netsmith distil`` as a user types them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from netsmith.cli import app
+
+FILE = """
+import torch
+from torch import nn
+
+
+def model(width=8):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, 3)), (2, 4)
+
+
+def narrow():
+    return model(5)
+
+
+def batches():
+    g = torch.Generator().manual_seed(0)
+    xs = torch.randn(96, 4, generator=g)
+    return [(x, x[:, :3].argmax(1)) for x in xs.split(16)]
+
+
+def unlabelled():
+    return [x for x, _ in batches()]
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model, trained and shrunk."""
+    place = tmp_path_factory.mktemp("place")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        Path("mlp.py").write_text(FILE)
+        train = ["--data", "mlp.py:batches", "--epochs", "15", "--lr", "0.1"]
+        run("finetune", "mlp.py:model", *train, "--out", "trained")
+        options = ["--weights", "trained/model.safetensors", "--budget", "macs=60%", "--out", "small"]
+        run("shrink", "mlp.py:model", *options)
+    return place
+
+
+@pytest.fixture
+def small(place: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(place)
+    return "small"
+
+
+def run(*args: str, code: int = 0):
+    done = CliRunner().invoke(app, list(args))
+    assert done.exit_code == code, done.output
+    return done
+
+
+def test_heal_what_was_shrunk_and_go_on_after_an_interruption(small: str) -> None:
+    common = ["--model", "mlp.py:model", "--eval", "mlp.py:batches", "--epochs", "10", "--lr", "0.1", "--json"]
+    kept = ["--checkpoint", "run", "--checkpoint-every", "7"]
+    done = run("finetune", small, "--data", "mlp.py:batches", *common, *kept, "--out", "tuned")
+    told = json.loads(done.stdout)
+    assert [step["name"] for step in told["steps"]] == ["original", "before", "finetune"]
+    accuracy = [step["accuracy"] for step in told["steps"]]
+    assert accuracy[2] > accuracy[1]
+    assert told["verdict"]["ok"]
+    done = run("distil", small, "--data", "mlp.py:unlabelled", *common, "--out", "healed")
+    assert json.loads(done.stdout)["steps"][-1]["name"] == "distil"
+    run("verify", "healed", "--model", "mlp.py:model")
+    again = [*common, *kept, "--out", "again"]
+    said = run("finetune", small, "--data", "mlp.py:batches", *again, code=2).stderr
+    assert "holds a checkpoint already; go on with resume=True" in said
+    run("finetune", small, "--data", "mlp.py:batches", *again, "--resume")
+    assert Path("again/model.safetensors").read_bytes() == Path("tuned/model.safetensors").read_bytes()
+
+
+def test_another_teacher(small: str) -> None:
+    options = ["--data", "mlp.py:unlabelled", "--steps", "30", "--lr", "0.1", "--out", "student", "--cache", "said.st"]
+    teacher = ["--teacher", "mlp.py:model", "--teacher-weights", "trained/model.safetensors"]
+    done = run("distil", "mlp.py:narrow", *options, *teacher, "--eval", "mlp.py:batches")
+    assert "distil" in done.stdout
+    run("verify", "student", "--model", "mlp.py:narrow")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["finetune", "small", "--data", "mlp.py:batches", "--out", "o"], "give epochs or steps"),
+        (["finetune", "small", "--data", "mlp.py:batches", "--epochs", "1", "--out", "small"], "there is something"),
+        (["finetune", "small", "--data", "mlp.py:unlabelled", "--epochs", "1", "--out", "o"], "needs labels"),
+        (
+            ["finetune", "small", "--data", "mlp.py:batches", "--epochs", "1", "--resume", "--out", "o"],
+            "resume=True needs",
+        ),
+        (["finetune", "nothing", "--data", "mlp.py:batches", "--epochs", "1", "--out", "o"], "is no address"),
+        (["distil", "mlp.py:model", "--data", "mlp.py:batches", "--epochs", "1", "--out", "o"], "--teacher MODEL"),
+        (
+            ["distil", "small", "--data", "mlp.py:batches", "--epochs", "1", "--out", "o", "--alpha", "2"],
+            "weight of the labels",
+        ),
+        (
+            ["distil", "small", "--data", "mlp.py:batches", "--epochs", "1", "--out", "o", "--teacher-weights", "f"],
+            "name it with --teacher",
+        ),
+    ],
+)
+def test_bad_input(small: str, args: list[str], message: str) -> None:
+    more = ["--model", "mlp.py:model"] if args[1] == "small" else []
+    done = run(*args, *more, code=2)
+    assert message in done.stderr
+    assert not Path("o").exists()
