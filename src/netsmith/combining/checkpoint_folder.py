@@ -187,7 +187,7 @@ class Reader:
                 self.streams[stored.file] = stored.file.open("rb", buffering=0)
             stream = self.streams[stored.file]
             stream.seek(stored.start + first * stored.dtype.itemsize)
-            got, view = 0, memoryview(self.buffer)[:size]
+            got, view = 0, self.buffer.data[:size]
             while got < size:
                 count = stream.readinto(view[got:])  # type: ignore[attr-defined]
                 if not count:

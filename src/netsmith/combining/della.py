@@ -72,7 +72,7 @@ def by_rank(density: float, epsilon: float, seed: int) -> Thin | None:
         return None
     if density > 0 and (density + epsilon >= 1 or density - epsilon <= 0):
         raise InputError(
-            f"epsilon={epsilon} with density={density}: density - epsilon and density + epsilon must lie between 0 and 1"
+            f"epsilon={epsilon} with density={density}: both their sum and their difference must lie between 0 and 1"
         )
     return lambda chunks, number: KeepLikely(density, epsilon, chunks.row, generator_for(chunks, number, seed))
 

@@ -1,4 +1,4 @@
-"""A parameter of a recipe for one tensor: a number, a curve over the layers, or either for tensors that match a filter."""
+"""A parameter of a recipe for one tensor: a number, a curve over the layers, or either where a filter matches."""
 
 from __future__ import annotations
 

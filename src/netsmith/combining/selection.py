@@ -24,7 +24,7 @@ def magnitude_bits(x: Tensor) -> Tensor:
 
 
 class Smallest:
-    """Tells the ``count`` smallest magnitudes of a flat tensor; among equals the first ones, or the last, count as smaller.
+    """Tells the ``count`` smallest magnitudes of a flat tensor; among equals the first, or the last, count as smaller.
 
     ``survey`` every chunk ``passes`` times, calling ``next_pass`` after each; then ``mask`` every chunk in order.
     """

@@ -136,7 +136,7 @@ class Journal:
                 crc, size = zlib.crc32(header), len(header)
                 file.write(header)
                 for piece in pieces:
-                    view = memoryview(piece.contiguous().view(torch.uint8).numpy())
+                    view = piece.contiguous().view(torch.uint8).numpy().data
                     crc, size = zlib.crc32(view, crc), size + len(view)
                     while view:
                         view = view[file.write(view) :]

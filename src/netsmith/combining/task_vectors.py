@@ -1,7 +1,8 @@
 """What models learned since their base, added up: task arithmetic, and the frame of TIES, DARE, breadcrumbs and DELLA.
 
-These four thin each model's difference from the base before it is added; each is a file beside this one. ``dtype`` of
-the chunks is the precision in which differences are ranked; they are added up in float32.
+These four thin each model's difference from the base before it is added; each is a file beside this one. Differences
+are rounded to the chunks' ``dtype``, as mergekit does, so that the same ones are equal, larger or smaller; they are
+weighed and added up in float32.
 """
 
 from __future__ import annotations
@@ -100,12 +101,13 @@ def adding(
         total = sum(shares)
 
         def kernel(chunk: list[Tensor]) -> Tensor:
-            base = chunk[0].to(chunks.work)
+            base = chunk[0].to(chunks.dtype)
             parts = []
             for x, share, state, factor in zip(chunk[1:], shares, states, factors, strict=True):
-                delta = x.to(chunks.work).sub(base)
+                rounded = x.to(chunks.dtype).sub(base)
+                delta = rounded.to(chunks.work)
                 if state is not None:
-                    delta.masked_fill_(state.dropped(delta.to(chunks.dtype)), 0)
+                    delta.masked_fill_(state.dropped(rounded), 0)
                 parts.append(delta.mul_(share * factor))
             if elect:
                 mixed = _elected(parts, shares, normalize)
@@ -145,9 +147,9 @@ def _surveyed(chunks: Chunks, makers: Sequence[Thin | None]) -> list[Thinning | 
     for done in range(max((state.passes for state in states if state), default=0)):
         waiting = [(number, state) for number, state in enumerate(states) if state and state.passes > done]
         for chunk in chunks:
-            base = chunk[0].to(chunks.work)
+            base = chunk[0].to(chunks.dtype)
             for number, state in waiting:
-                state.survey(chunk[number + 1].to(chunks.work).sub(base).to(chunks.dtype))
+                state.survey(chunk[number + 1].to(chunks.dtype).sub(base))
         for _, state in waiting:
             state.next_pass()
     return states
@@ -157,11 +159,11 @@ def _rescaling(chunks: Chunks, states: Sequence[Thinning | None]) -> list[float]
     """Sum of magnitudes before thinning / after it; uses the states up."""
     sums = torch.zeros(len(states), 2, dtype=torch.float64)
     for chunk in chunks:
-        base = chunk[0].to(chunks.work)
+        base = chunk[0].to(chunks.dtype)
         for number, state in enumerate(states):
             if state is not None:
-                delta = chunk[number + 1].to(chunks.work).sub(base)
-                gone = state.dropped(delta.to(chunks.dtype))
+                rounded = chunk[number + 1].to(chunks.dtype).sub(base)
+                gone, delta = state.dropped(rounded), rounded.to(chunks.work)
                 sums[number, 0] += delta.abs_().sum().cpu()
                 sums[number, 1] += delta.masked_fill_(gone, 0).sum().cpu()
     return [before / after if min(before, after) >= _NORM else 1.0 for before, after in sums.tolist()]
