@@ -78,6 +78,6 @@ class KeepMiddle:
         self.low.next_pass()
         self.upto.next_pass()
 
-    def dropped(self, delta: Tensor) -> Tensor:
+    def kept(self, delta: Tensor) -> Tensor:
         bits = magnitude_bits(delta)
-        return self.low.mask(bits).logical_or_(self.upto.mask(bits).logical_not_())
+        return self.low.mask(bits).logical_not_().logical_and_(self.upto.mask(bits))

@@ -79,5 +79,5 @@ class KeepRandom:
     def next_pass(self) -> None:
         """Nothing was seen."""
 
-    def dropped(self, delta: Tensor) -> Tensor:
-        return torch.rand(len(delta), generator=self.generator).ge_(self.density).bool().to(delta.device)
+    def kept(self, delta: Tensor) -> Tensor:
+        return (torch.rand(len(delta), generator=self.generator) < self.density).to(delta.device)

@@ -91,11 +91,11 @@ class KeepLikely:
     def next_pass(self) -> None:
         """Nothing was seen."""
 
-    def dropped(self, delta: Tensor) -> Tensor:
+    def kept(self, delta: Tensor) -> Tensor:
         if self.density == 0:
-            return torch.ones_like(delta, dtype=torch.bool)
+            return torch.zeros_like(delta, dtype=torch.bool)
         order = delta.abs().view(-1, self.row).argsort(dim=1, stable=True)
         ranks = torch.empty_like(order).scatter_(1, order, torch.arange(self.row, device=order.device).expand_as(order))
         share = ranks.view(-1).float().div_(max(self.row - 1, 1))  # 0 for the smallest of a row, 1 for the largest
         stay = share.mul_(2 * self.epsilon).add_(self.density - self.epsilon)
-        return torch.rand(len(delta), generator=self.generator).to(delta.device) >= stay
+        return torch.rand(len(delta), generator=self.generator).to(delta.device) < stay

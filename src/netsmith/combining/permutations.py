@@ -18,7 +18,7 @@ from torch import nn
 from ..data.running import eval_mode
 from ..errors import ModelError
 from ..surgery import permute
-from ..wiring import Axis, Wiring, call_model
+from ..wiring import Axis, Member, Wiring, call_model
 from ..wiring.recorder import tensors_in
 
 TOLERANCE = 1e-5
@@ -71,8 +71,8 @@ def movable(wiring: Wiring, *, model: nn.Module | None = None, tolerance: float 
     def error(names: Sequence[str]) -> float:
         return _largest(reference, _outputs(permute(model, wiring, {n: orders[n] for n in names}), wiring))
 
-    def guilty(names: Sequence[str]) -> list[str]:
-        if not names or error(names) <= tolerance:
+    def guilty(names: Sequence[str], known: float | None = None) -> list[str]:
+        if not names or (error(names) if known is None else known) <= tolerance:
             return []
         if len(names) == 1:
             return list(names)
@@ -80,10 +80,12 @@ def movable(wiring: Wiring, *, model: nn.Module | None = None, tolerance: float 
         return guilty(names[:half]) + guilty(names[half:])
 
     names = [axis.name for axis in candidates]
-    bad = guilty(names)
+    found = error(names) if names else 0.0
+    bad = guilty(names, found)
     left |= {name: "its units have a place: the outputs change when they are reordered" for name in bad}
     good = [name for name in names if name not in bad]
-    found = error(good) if good else 0.0
+    if bad:
+        found = error(good) if good else 0.0
     if found > tolerance:  # harmless alone, not together
         left |= {name: "the outputs change when it is reordered together with other axes" for name in good}
         good, found = [], 0.0
@@ -93,8 +95,14 @@ def movable(wiring: Wiring, *, model: nn.Module | None = None, tolerance: float 
 def _fixed(axis: Axis, wiring: Wiring) -> str | None:
     if axis.pinned:
         return "forward reads some of its units by position"
-    computed = [m.tensor for m in axis.members if m.tensor in wiring.recomputed]
+    computed = [m.tensor for m in axis.members if m.tensor in wiring.recomputed and _varies(m, wiring)]
     return f"{computed[0]} is computed by the constructor and in no state dict" if computed else None
+
+
+def _varies(member: Member, wiring: Wiring) -> bool:
+    """Whether a buffer holds other values for other units."""
+    along = wiring.tensors[member.tensor].movedim(member.dim, 0)
+    return not bool((along == along[:1]).all())
 
 
 def _outputs(model: nn.Module, wiring: Wiring) -> list[torch.Tensor]:

@@ -21,7 +21,7 @@ _NORM = 1e-7  # a sum of magnitudes below which nothing is rescaled
 
 
 class Thinning(Protocol):
-    """Says which differences of one model go. Its state has a life: surveyed first, then run over in order."""
+    """Says which differences of one model stay. Its state has a life: surveyed first, then run over in order."""
 
     passes: int
 
@@ -31,8 +31,8 @@ class Thinning(Protocol):
     def next_pass(self) -> None:
         """After every chunk was looked at once more."""
 
-    def dropped(self, delta: Tensor) -> Tensor:
-        """True where an element of the chunk becomes zero; called for every chunk in order."""
+    def kept(self, delta: Tensor) -> Tensor:
+        """False where an element of the chunk becomes zero; called for every chunk in order."""
 
 
 Thin = Callable[[Chunks, int], Thinning]
@@ -107,7 +107,7 @@ def adding(
                 rounded = x.to(chunks.dtype).sub(base)
                 delta = rounded.to(chunks.work)
                 if state is not None:
-                    delta.masked_fill_(state.dropped(rounded), 0)
+                    delta.mul_(state.kept(rounded))
                 parts.append(delta.mul_(share * factor))
             if elect:
                 mixed = _elected(parts, shares, normalize)
@@ -138,7 +138,7 @@ def _elected(parts: list[Tensor], shares: Sequence[float], normalize: bool) -> T
         if normalize:
             divisor.add_(agreeing.sign_(), alpha=share)
     if normalize:
-        mixed.div_(divisor.masked_fill_(divisor == 0, 1))
+        mixed.div_(torch.where(divisor == 0, 1.0, divisor))
     return mixed.mul_(sign)
 
 
@@ -163,9 +163,9 @@ def _rescaling(chunks: Chunks, states: Sequence[Thinning | None]) -> list[float]
         for number, state in enumerate(states):
             if state is not None:
                 rounded = chunk[number + 1].to(chunks.dtype).sub(base)
-                gone, delta = state.dropped(rounded), rounded.to(chunks.work)
+                kept, delta = state.kept(rounded), rounded.to(chunks.work)
                 sums[number, 0] += delta.abs_().sum().cpu()
-                sums[number, 1] += delta.masked_fill_(gone, 0).sum().cpu()
+                sums[number, 1] += delta.mul_(kept).sum().cpu()
     return [before / after if min(before, after) >= _NORM else 1.0 for before, after in sums.tolist()]
 
 

@@ -68,5 +68,5 @@ class KeepLargest:
     def next_pass(self) -> None:
         self.smallest.next_pass()
 
-    def dropped(self, delta: Tensor) -> Tensor:
-        return self.smallest.mask(magnitude_bits(delta))
+    def kept(self, delta: Tensor) -> Tensor:
+        return self.smallest.mask(magnitude_bits(delta)).logical_not_()
