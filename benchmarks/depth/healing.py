@@ -25,8 +25,8 @@ from torch import Tensor
 
 import netsmith
 from netsmith.recovery import recalibrate, rejoin
-from netsmith.training import distil
 from netsmith.searches import plan_cut
+from netsmith.training import distil
 
 HERE = Path(__file__).parent
 BATCH, SHORT, SET_ASIDE = 128, 40, 2_500

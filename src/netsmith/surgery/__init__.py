@@ -1,5 +1,6 @@
 """Does what a plan says, to a copy."""
 
 from .apply import apply, check_fits
+from .permute import permute
 
-__all__ = ["apply", "check_fits"]
+__all__ = ["apply", "check_fits", "permute"]
