@@ -45,12 +45,12 @@ class TreeEnsemble(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, ...) -> (N, C) float32 scores: logits, as scikit-learn's ``decision_function`` has them."""
         x = x.flatten(1).float().double()  # scikit-learn rounds features to float32, and keeps thresholds in float64
-        tree = torch.arange(len(self.feature), device=x.device)
-        node = torch.zeros(len(x), len(tree), dtype=torch.int64, device=x.device)  # (N, T)
+        tree = torch.arange(self.feature.shape[0], device=x.device)
+        node = torch.zeros(x.shape[0], self.feature.shape[0], dtype=torch.int64, device=x.device)  # (N, T)
         for _ in range(self.depth):
             goes_left = x.gather(1, self.feature[tree, node]) <= self.threshold[tree, node]
             node = torch.where(goes_left, self.left[tree, node], self.right[tree, node])
-        found = self.base.expand(len(x), -1).index_add(1, self.tree_class, self.value[tree, node])
+        found = self.base.expand(x.shape[0], -1).index_add(1, self.tree_class, self.value[tree, node])
         return found.float()
 
 
