@@ -14,6 +14,7 @@ from .mixture import Mixture, mixture
 from .outputs import Outputs, gather
 from .parallel import Parallel, parallel
 from .quality import Quality, evaluate
+from .recorded import judge
 from .select import Candidate, Selection, select
 from .stack import Stack, out_of_fold, stack
 from .trees import TreeEnsemble, tree_ensemble
@@ -39,6 +40,7 @@ __all__ = [
     "evaluate",
     "fitting",
     "gather",
+    "judge",
     "mixture",
     "out_of_fold",
     "parallel",

@@ -63,7 +63,7 @@ class Cascade(Ensemble):
                 last = self._early(args, kwargs)[1]
                 seen += torch.stack([(last >= k).sum() for k in range(len(self.members))]).cpu()
                 total += len(last)
-        return (seen / total).tolist()
+        return (seen.double() / total).tolist()
 
     def _early(self, args: Any, kwargs: Any) -> tuple[Tensor, Tensor]:
         """(answers (N, C), index of the last member that saw each example (N,))."""

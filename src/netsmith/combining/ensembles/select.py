@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ...costs import latencies, measure
 from ...errors import BudgetError, InputError
 from ...plans import Budget
 from ...wiring.recorder import tensors_in
 from .blend import blend
-from .cascade import Cascade
 from .cascading import cascade
 from .container import Ensemble, Members, named
 from .mixture import mixture
 from .outputs import Outputs, gather
 from .parallel import parallel
-from .quality import Quality, macs_of, scored
+from .quality import Quality, macs_of
+from .recorded import judge, recorded, with_members
 from .stack import stack
 
 KINDS = ("single", "parallel", "blend", "stack", "mixture", "cascade")
@@ -77,17 +76,6 @@ class Selection:
         return max(good, key=lambda c: (c.quality.accuracy, -c.quality.log_loss))
 
 
-class _Recorded(nn.Module):
-    """Stands in for a member: returns what that member said of the examples with these numbers."""
-
-    def __init__(self, scores: Tensor) -> None:
-        super().__init__()
-        self.scores = scores
-
-    def forward(self, rows: Tensor) -> Tensor:
-        return self.scores[rows]
-
-
 def select(
     members: Members,
     data: Iterable[Any],
@@ -131,10 +119,9 @@ def select(
     else:
         judged = gather(copies, judge_on)
     found = []
-    for name, kind, recorded in _fitted(fit_on, macs, wanted, seed):
-        quality = _judge(name, recorded, judged, macs)
-        model = _with_members(recorded, copies) if isinstance(recorded, Ensemble) else copies[name]
-        found.append(Candidate(name, kind, model, quality))
+    for name, kind, fitted in _fitted(fit_on, macs, wanted, seed):
+        quality = judge(fitted, judged, macs)
+        found.append(Candidate(name, kind, copies[name] if kind == "single" else with_members(fitted, copies), quality))
     found = _marked(found)
     if budget is not None:
         found = _checked(found, budget, copies, example_inputs)
@@ -143,23 +130,23 @@ def select(
 
 def _fitted(
     outputs: Outputs, macs: Mapping[str, float], kinds: tuple[str, ...], seed: int
-) -> Iterator[tuple[str, str, nn.Module]]:
-    """(name, kind, model whose members are recorded)."""
-    members = _recorded(outputs)
+) -> Iterator[tuple[str, str, Ensemble]]:
+    """(name, kind, ensemble whose members are recorded)."""
+    members = recorded(outputs)
     rows = [(torch.arange(len(outputs.labels)), outputs.labels)]
     means, fits, metas = (
         ("probabilities", "geometric", "vote"),
         ("log_loss", "least_squares", "greedy"),
         ("logistic", "ridge"),
     )
-    tries: dict[str, dict[str, Callable[[], nn.Module]]] = {
+    tries: dict[str, dict[str, Callable[[], Ensemble]]] = {
         "parallel": {rule: partial(parallel, members, rule=rule) for rule in means},
         "blend": {method: partial(blend, members, outputs, method=method, seed=seed) for method in fits},
         "stack": {meta: partial(stack, members, outputs, meta=meta, seed=seed) for meta in metas},
         "mixture": {"linear gate": partial(mixture, members, rows, seed=seed)},
     }
     if "single" in kinds:
-        yield from ((name, "single", model) for name, model in members.items())
+        yield from ((name, "single", parallel({name: model}, rule="logits")) for name, model in members.items())
     if len(members) < 2:
         return
     for kind, methods in tries.items():
@@ -171,7 +158,7 @@ def _fitted(
 
 def _cascades(
     outputs: Outputs, macs: Mapping[str, float], members: Mapping[str, nn.Module]
-) -> Iterator[tuple[str, str, nn.Module]]:
+) -> Iterator[tuple[str, str, Ensemble]]:
     names = list(members)
     accuracy = {
         n: float((s.argmax(1) == outputs.labels).float().mean()) for n, s in zip(names, outputs.scores, strict=True)
@@ -186,35 +173,6 @@ def _cascades(
                 target = costs[0] + share * sum(costs[1:])
                 made = cascade({n: members[n] for n in chain}, part, costs=costs, target_cost=target, combine=combine)
                 yield f"cascade: {' → '.join(chain)}, {share:.0%} go on, {combine}", "cascade", made
-
-
-def _judge(name: str, model: nn.Module, outputs: Outputs, macs: Mapping[str, float]) -> Quality:
-    members = _recorded(outputs)
-    rows = torch.arange(len(outputs.labels))
-    if not isinstance(model, Ensemble):
-        scores = members[name](rows)
-        return Quality(**scored(scores.log_softmax(1), outputs.labels), mean_macs=macs[name], worst_macs=macs[name])
-    model = _with_members(model, members)
-    with torch.no_grad():
-        scores = model(rows)
-    costs = [macs[each] for each in model.names]
-    heads = [m for child, m in model.named_children() if child != "members"]  # a stack's layer, a mixture's gate
-    worst = sum(costs) + sum(p.numel() for head in heads for p in head.parameters() if p.ndim == 2)
-    mean = worst
-    if isinstance(model, Cascade):
-        mean = sum(cost * share for cost, share in zip(costs, model.reached([rows]), strict=True))
-    return Quality(**scored(scores.log_softmax(1), outputs.labels), mean_macs=mean, worst_macs=worst)
-
-
-def _recorded(outputs: Outputs) -> dict[str, nn.Module]:
-    return {name: _Recorded(scores) for name, scores in zip(outputs.names, outputs.scores, strict=True)}
-
-
-def _with_members(model: Ensemble, members: Mapping[str, nn.Module]) -> Ensemble:
-    twin = copy.copy(model)  # its own dictionary of sub-modules, so that the given one keeps its members
-    twin._modules = dict(model._modules)
-    twin.members = nn.ModuleList(members[name] for name in model.names)
-    return twin
 
 
 def _marked(candidates: list[Candidate]) -> list[Candidate]:
