@@ -1,4 +1,4 @@
-"""Many models into one."""
+"""Many models: their weights merged into one, or ensembles that are one module."""
 
 from __future__ import annotations
 
@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from .alignment import align as align
     from .barriers import Barrier as Barrier
     from .barriers import barrier as barrier
+    from .ensembles import blend as blend
+    from .ensembles import boost as boost
+    from .ensembles import cascade as cascade
+    from .ensembles import evaluate as evaluate
+    from .ensembles import mixture as mixture
+    from .ensembles import parallel as parallel
+    from .ensembles import select as select
+    from .ensembles import stack as stack
+    from .ensembles import tree_ensemble as tree_ensemble
     from .fisher_merging import fisher as fisher
     from .fisher_merging import fisher_importance as fisher_importance
     from .least_squares import regmean as regmean
@@ -46,6 +55,15 @@ _LATER = {
     "regmean_plus": "least_squares",
     "repair": "repairing",
     "uniform_soup": "soups",
+    "blend": "ensembles",
+    "boost": "ensembles",
+    "cascade": "ensembles",
+    "evaluate": "ensembles",
+    "mixture": "ensembles",
+    "parallel": "ensembles",
+    "select": "ensembles",
+    "stack": "ensembles",
+    "tree_ensemble": "ensembles",
 }
 
 __all__ = [  # pyright: ignore[reportUnsupportedDunderAll]

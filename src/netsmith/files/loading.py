@@ -52,19 +52,26 @@ def load(path: str | os.PathLike[str], build: Callable[[], nn.Module]) -> nn.Mod
     plan, weights = _read_plan(folder)
     if weights is None:
         raise FileError(f"{folder / PLAN}: holds a plan without weights. Give a folder that netsmith.save wrote.")
-    _check_weights_file(folder / WEIGHTS, weights)
-    original = _build(build)
+    check_weights_file(folder / WEIGHTS, weights)
+    model = replayed(plan, build_original(build), folder / PLAN)
+    tensors = read_weights(folder / WEIGHTS, weights.dim_orders)
+    put_weights(model, tensors, weights.aliases, folder / WEIGHTS)
+    return model.eval()
+
+
+def replayed(plan: Plan, original: nn.Module, where: Path) -> nn.Module:
+    """The structure that the plan in the file ``where`` makes of the original. Raises PlanError and FileError."""
     try:
         model = original
         for step in plan.steps:
             check_fits(model, step)
-            _check_layouts(folder / PLAN, step, model)
+            _check_layouts(where, step, model)
             model = apply(model, step)
     except PlanError as error:
-        raise PlanError(f"{folder}: the plan does not belong to the model that build() makes.\n{error}") from error
-    tensors = read_weights(folder / WEIGHTS, weights.dim_orders)
-    put_weights(model, tensors, weights.aliases, folder / WEIGHTS)
-    return model.eval()
+        raise PlanError(
+            f"{where.parent}: the plan does not belong to the model that build() makes.\n{error}"
+        ) from error
+    return model
 
 
 def load_plan(path: str | os.PathLike[str]) -> Plan:
@@ -78,7 +85,8 @@ def _read_plan(folder: Path) -> tuple[Plan, WeightsEntry | None]:
     return read_plan_file(folder / PLAN)
 
 
-def _check_weights_file(path: Path, weights: WeightsEntry) -> None:
+def check_weights_file(path: Path, weights: WeightsEntry, page: str = PLAN) -> None:
+    """Raise FileError unless this is the file of tensors that ``page`` was written for."""
     try:
         digest = sha256_of(path)
     except OSError as error:
@@ -87,12 +95,12 @@ def _check_weights_file(path: Path, weights: WeightsEntry) -> None:
         ) from error
     if digest != weights.sha256:
         raise FileError(
-            f"{path}: not the file that plan.json was written for (field weights.sha256 differs): truncated, changed "
+            f"{path}: not the file that {page} was written for (field weights.sha256 differs): truncated, changed "
             "or swapped. Copy the whole folder again, or save the model again with netsmith.save."
         )
 
 
-def _build(build: Callable[[], nn.Module]) -> nn.Module:
+def build_original(build: Callable[[], nn.Module]) -> nn.Module:
     """The caller's model on the meta device where its constructor can do without values, else an ordinary one."""
     try:
         with torch.device("meta"):

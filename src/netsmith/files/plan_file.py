@@ -97,7 +97,7 @@ def read_plan_file(path: Path) -> tuple[Plan, WeightsEntry | None]:
 
 def parse(raw: dict[str, Any] | str, where: str) -> PlanEntry:
     """The checked fields of a plan file, before they become a Plan. Raises FileError."""
-    values = _values(raw, where) if isinstance(raw, str) else raw
+    values = values_of(raw, where) if isinstance(raw, str) else raw
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise FileError(f'{where}: field "format" is not "{FORMAT}", so this is no netsmith plan. {_MEND}')
     if values.get("version") not in (1, 2, VERSION):
@@ -136,7 +136,8 @@ def spell(record: dict[str, Any]) -> str:
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def _values(text: str, where: str) -> Any:
+def values_of(text: str, where: str) -> Any:
+    """The values of JSON text in which no field occurs twice. Raises FileError."""
     try:
         return json.loads(text, object_pairs_hook=_no_duplicates)
     except json.JSONDecodeError as error:

@@ -59,7 +59,7 @@ def save(
     if not isinstance(path, str | os.PathLike) or not os.fspath(path):
         raise InputError(f"save: path is {path!r}; give a folder, e.g. 'out/small'")
     collected = collect(model)
-    _check_fits(plan, collected)
+    check_fits_tensors(plan, collected)
     with new_folder(path) as folder:
         write_weights(collected, folder / WEIGHTS)
         (folder / PLAN).write_text(_plan_text(plan, collected, folder / WEIGHTS), encoding="utf-8")
@@ -89,7 +89,8 @@ def _plan_text(plan: Plan, collected: Collected, weights: Path) -> str:
     return text
 
 
-def _check_fits(plan: Plan, collected: Collected) -> None:
+def check_fits_tensors(plan: Plan, collected: Collected) -> None:
+    """Raise PlanError unless the tensors have the shapes that the plan promises."""
     shapes = {name: tuple(tensor.shape) for name, tensor in collected.tensors.items()}
     faults = []
     for name in plan.layouts:
