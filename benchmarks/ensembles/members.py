@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from netsmith.combining.ensembles import TreeEnsemble, tree_ensemble
 from netsmith.data import Examples, Splits, batches, digits, parquet
-from netsmith.recovery import finetune
+from netsmith.training import finetune
 from netsmith.zoo import digits_resnet
 
 

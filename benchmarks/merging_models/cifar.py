@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 
 import torch
-from netsmith.recovery.train import schedule
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from netsmith.data import Pixels, batches, parquet
+from netsmith.training.rates import schedule
 from netsmith.zoo import cifar_resnet
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

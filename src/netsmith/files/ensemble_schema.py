@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from .plan_schema import Name, Sha256, Units, WeightsEntry, Words, _Entry
+from .fields import Entry, Name, Sha256, Units, Words
+from .plan_schema import WeightsEntry
 
 FORMAT = "netsmith-ensemble"
 VERSION = 1
@@ -19,7 +20,7 @@ MAX_MEMBERS = 4096
 Grown = Annotated[int, Field(ge=1, le=2**24)]  # trees, and nodes of one
 
 
-class BuiltEntry(_Entry):
+class BuiltEntry(Entry):
     """A member that the caller builds. ``made_by``: class of the model, for people; it is never imported."""
 
     kind: Literal["built"]
@@ -27,7 +28,7 @@ class BuiltEntry(_Entry):
     plan: dict[str, Any] | None  # checked by plan_file.parse
 
 
-class TreesEntry(_Entry):
+class TreesEntry(Entry):
     """A ``TreeEnsemble``."""
 
     kind: Literal["trees"]
@@ -38,7 +39,7 @@ class TreesEntry(_Entry):
     inputs: Units
 
 
-class _Group(_Entry):
+class _Group(Entry):
     members: Annotated[dict[Name, Member], Field(min_length=1, max_length=MAX_MEMBERS)]
 
 
@@ -87,7 +88,7 @@ Member = Annotated[BuiltEntry | TreesEntry | Group, Field(discriminator="kind")]
 Root = Annotated[Group, Field(discriminator="kind")]
 
 
-class EnsembleEntry(_Entry):
+class EnsembleEntry(Entry):
     """The whole file. ``checksum`` covers every other field (``plan_file.checksum``)."""
 
     format: Literal["netsmith-ensemble"]

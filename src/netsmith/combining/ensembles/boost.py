@@ -12,7 +12,8 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from ...data.running import call, logits
 from ...errors import InputError
-from ...recovery.train import train
+from ...training import Training
+from ...training.train import train
 from .calibration import zero_of
 from .container import Ensemble
 from .parallel import Parallel, shares
@@ -106,7 +107,7 @@ def fitting(*, epochs: int = 10, batch_size: int = 64, lr: float = 0.01, seed: i
                 return (weight * (found - wanted).square().mean(1)).mean()
             return (weight * cross_entropy(found, wanted, reduction="none")).mean()
 
-        return train(model, batches, objective, epochs=epochs, lr=lr, optimizer="adamw", seed=seed)
+        return train(model, batches, objective, Training(epochs=epochs, lr=lr, optimizer="adamw", seed=seed))
 
     return fit
 

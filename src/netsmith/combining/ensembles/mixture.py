@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from ...data.running import each_batch, logits
 from ...errors import InputError
-from ...recovery.train import train
+from ...training import Training
+from ...training.train import train
 from .container import Ensemble, Members, named
 from .outputs import gather
 from .stack import laid_out
@@ -54,7 +55,7 @@ def mixture(
         data: labelled batches that no member was trained on; they are kept in memory.
         gate: a network that takes what the members take and returns (N, M) scores; a copy is trained. None: a linear
             layer on the members' log-probabilities, which starts at equal weights.
-        epochs, lr, weight_decay, seed: of the training, as in ``recovery.train`` (AdamW).
+        epochs, lr, weight_decay, seed: of the training, as in ``training.Training`` (AdamW).
 
     Raises:
         InputError: a gate that does not return (N, M), data as in :func:`.outputs.gather`, and all that training
@@ -86,7 +87,6 @@ def mixture(
         return -(found.log_softmax(1) + y).logsumexp(1).mean()
 
     pairs = list(zip(inputs, own.split(sizes), strict=True))
-    trained = train(
-        start, pairs, objective, epochs=epochs, lr=lr, optimizer="adamw", weight_decay=weight_decay, seed=seed
-    )
+    training = Training(epochs=epochs, lr=lr, optimizer="adamw", weight_decay=weight_decay, seed=seed)
+    trained = train(start, pairs, objective, training)
     return Mixture(copies, trained, "scores" if gate is None else "input").eval()
