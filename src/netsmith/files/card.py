@@ -47,9 +47,10 @@ def _edits(plan: Plan) -> str:
 
 
 def _blocks(plan: Plan) -> str:
-    if not plan.block_edits:
+    if not plan.block_edits and not plan.insertions:
         return ""
     rows = ["| block | what became of it |", "|---|---|"]
+    rows += [f"| {_code(edit.block)} | a copy of it behind it, silent at first |" for edit in plan.insertions]
     for edit in plan.block_edits:
         rows.append(f"| {_code(edit.block)} | {edit.words} |")
     return "\n".join(rows)
@@ -64,6 +65,9 @@ def _fusions(plan: Plan) -> str:
 
 
 def _widths(plan: Plan) -> str:
+    if plan.widenings:
+        rows = ["| axis | before | after |", "|---|---:|---:|"]
+        return "\n".join([*rows, *(f"| {_code(e.axis)} | {e.size:,} | {len(e.source):,} |" for e in plan.widenings)])
     if not plan.resizes:
         return ""
     rows = ["| axis | before | after | kept |", "|---|---:|---:|---:|"]
@@ -76,7 +80,7 @@ def _widths(plan: Plan) -> str:
 def _size(model: nn.Module, plan: Plan) -> str:
     """Parameters now and, where the plan tells, before."""
     before, after = _params(model, plan)
-    if plan.before or plan.block_edits or plan.fusions:  # a block's parameters are not in a plan
+    if plan.before or plan.modules:  # a block's parameters are not in a plan
         return f"{after:,} parameters"
     return f"{after:,} of {before:,} parameters ({_percent(after, before)})"
 

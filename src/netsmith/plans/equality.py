@@ -26,7 +26,7 @@ from ..wiring.recorder import counts, function_name, tensors_in
 from ..wiring.slots import tensor_slots
 from .plan import Plan
 from .sizing import Sizing
-from .stand_in_values import put_values, uneven_values
+from .stand_in_values import put_values, real_inputs, uneven_values
 from .values import resized_values
 
 _TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-3}  # some models round to float32 inside
@@ -49,7 +49,7 @@ def first_difference(wiring: Wiring, sizing: Sizing, plan: Plan) -> Divergence |
     for dtype in (torch.float64, torch.float32):
         try:
             reference = _Samples(wiring, plan)
-            inputs = map_tensors(wiring.example_inputs, lambda t: t.to(dtype) if t.is_floating_point() else t)  # noqa: B023
+            inputs = real_inputs(wiring.example_inputs, dtype)
             values = uneven_values(wiring.model, dtype)
             before = _outputs(put_values(shell(wiring.model), values), inputs, reference.note)
         except Exception as error:  # something in this forward may insist on its own precision
@@ -64,7 +64,7 @@ def outputs_differ(before: nn.Module, after: nn.Module, example_inputs: Any) -> 
     """None where two models of our own with float64 weights give the same outputs, else what differs."""
     last: Exception | None = None
     for dtype in (torch.float64, torch.float32):
-        inputs = map_tensors(example_inputs, lambda t: t.to(dtype) if t.is_floating_point() else t)  # noqa: B023
+        inputs = real_inputs(example_inputs, dtype)
         try:
             for model in (before, after):
                 put_values(model, {s.name: _cast(s.tensor, dtype) for s in tensor_slots(model)})

@@ -43,7 +43,7 @@ def plan_growth(
         PlanError: no block behind which an identity can be put, or fewer than ``deepen``.
 
     Example:
-        >>> plan = netsmith.plan_growth(wiring, widen={"*": 1.5}, deepen=2)  # doctest: +SKIP
+        >>> plan = plan_growth(wiring, widen={"*": 1.5}, deepen=2)  # doctest: +SKIP
     """
     if not isinstance(wiring, Wiring):
         raise InputError(f"wiring is a {type(wiring).__name__}; give what trace(model, example_inputs) returns")

@@ -102,15 +102,17 @@ def _constructed(model: nn.Module, stacks: Mapping[str, Sequence[str]], step: in
         return {}
     own = int_values(model)
     values: dict[str, int] = {}
+    longer: tuple[int, int] | None = None
     for stack, gone in stacks.items():
         before = _lengths(model, stack)
         after = {**before, stack: before[stack] + step * len(gone)}
         for key in (k for k, v in own.items() if k.startswith(":config.") and v == before[stack]):
-            made = constructed(model, {key: after[stack]}) if after[stack] else None
+            longer = before[stack], after[stack]
+            made = constructed(model, {key: after[stack]}, longer) if after[stack] else None
             if made is not None and _lengths(made, stack) == after:
                 values[key] = after[stack]
                 break
-    made = constructed(model, values) if values else None
+    made = constructed(model, values, longer) if values else None
     if made is None:
         return {}
     changes: Changes = {key: (own[key], value) for key, value in values.items()}

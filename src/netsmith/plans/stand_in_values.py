@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
+from ..wiring.inputs import map_tensors
 from ..wiring.slots import tensor_slots
 
 
@@ -31,6 +33,20 @@ def uneven_values(model: nn.Module, dtype: torch.dtype, seed: int = 0) -> dict[s
             made[id(slot.tensor)] = _uneven(slot.tensor, slot.name, dtype, generator)
         named[slot.name] = made[id(slot.tensor)]
     return named
+
+
+def real_inputs(example_inputs: Any, dtype: torch.dtype) -> Any:
+    """The example inputs in this precision; for those on ``meta`` random numbers, and whole numbers 0 and 1."""
+    generator = torch.Generator().manual_seed(0)
+
+    def real(tensor: torch.Tensor) -> torch.Tensor:
+        if not tensor.is_meta:
+            return tensor.to(dtype) if tensor.is_floating_point() else tensor
+        if tensor.is_floating_point():
+            return torch.randn(tensor.shape, generator=generator, dtype=dtype)
+        return (torch.arange(tensor.numel()) % 2).reshape(tensor.shape).to(tensor.dtype)
+
+    return map_tensors(example_inputs, real)
 
 
 def _uneven(tensor: torch.Tensor, name: str, dtype: torch.dtype, generator: torch.Generator) -> torch.Tensor:

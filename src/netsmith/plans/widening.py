@@ -52,6 +52,9 @@ def plan_widening(wiring: Wiring, widths: Widths, seed: int = 0) -> Plan:
     for _ in range(_MOST_TRIALS):
         sizing, failed = proven_sizing(wiring, targets)
         left |= failed
+        for name, size in targets.items():
+            if size > sizing.sizes[name] == wiring.sizes[name]:
+                left.setdefault(name, "forward demands sizes that contradict it")
         plan = _plan(wiring, sizing, seed, left)
         if not plan.edits:
             break

@@ -80,16 +80,21 @@ def numbers(model: nn.Module) -> dict[str, float]:
     return {**int_values(model), **floats}
 
 
-def constructed(model: nn.Module, values: Mapping[str, int]) -> nn.Module | None:
-    """A model on ``meta``, made anew from the configuration with these attribute values; None if that fails."""
-    return _construct(model, lambda key, value: int(values.get(key, value)))
+def constructed(model: nn.Module, values: Mapping[str, int], longer: tuple[int, int] | None = None) -> nn.Module | None:
+    """A model on ``meta``, made anew from the configuration with these attribute values; None if that fails.
+
+    ``longer``: lists of the configuration with the first number of entries get the second, by repeating the last.
+    """
+    return _construct(model, lambda key, value: int(values.get(key, value)), longer)
 
 
-def _construct(model: nn.Module, change: Callable[[str, int], int]) -> nn.Module | None:
+def _construct(
+    model: nn.Module, change: Callable[[str, int], int], longer: tuple[int, int] | None = None
+) -> nn.Module | None:
     state = torch.random.get_rng_state()
     try:
         with torch.device("meta"):
-            return type(model)(_planted(model, change))
+            return type(model)(_lengthened(_planted(model, change), longer))
     except Exception:  # a constructor of another form, or a number of heads that does not divide the width
         return None
     finally:
@@ -104,6 +109,14 @@ def _planted(model: nn.Module, change: Callable[[str, int], int]) -> Any:
         if slot.key.startswith(":config."):
             slot.holder[slot.name] = map_ints(slot.value, slot.key, change)
     return owner.__dict__["config"]
+
+
+def _lengthened(config: Any, longer: tuple[int, int] | None) -> Any:
+    if longer is not None and longer[1] > longer[0]:
+        for name, value in list(config.__dict__.items()):
+            if type(value) in (list, tuple) and len(value) == longer[0]:
+                config.__dict__[name] = type(value)([*value, *[value[-1]] * (longer[1] - longer[0])])
+    return config
 
 
 def _has_size(module: nn.Module, name: str, dim: int, size: int) -> bool:

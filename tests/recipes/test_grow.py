@@ -1,0 +1,50 @@
+"""The whole job: widen, deepen, verify, measure."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import netsmith
+from block_networks import images, stacked
+from netsmith.errors import InputError
+from netsmith.evidence import influence
+from netsmith.recipes import grow
+
+DATA = [torch.randn(16, 3, 5, 5, generator=torch.Generator().manual_seed(i)) for i in range(2)]
+
+
+def test_the_whole_job() -> None:
+    model = stacked()
+    stages: list[str] = []
+    result = grow(
+        model,
+        images(2),
+        widen={"*": 2.0},
+        deepen=2,
+        where="influence",
+        data=DATA,
+        evaluate=lambda candidate: -float((candidate(DATA[0]) - model(DATA[0])).abs().max()),
+        progress=lambda what, done, total: stages.append(what),
+    )
+    assert list(dict.fromkeys(stages)) == ["trace", "influence", "plan", "verify", "measure"]
+    assert [step.name for step in result.steps] == ["original", "grow"]
+    before, after = result.steps
+    assert after.cost.params > 2 * before.cost.params and abs(after.scores["score"]) < 1e-5
+    measured = influence(netsmith.trace(model, images(2)), DATA)
+    items = sorted((name for name in measured if name.startswith("blocks.")), key=lambda name: -measured[name])
+    inserted = {edit.block for step in result.plan.steps for edit in step.insertions}
+    assert inserted == set(items[:2])
+    assert result.verdict.ok and netsmith.verify(model, result.model, result.plan, images(2))
+
+
+def test_what_is_refused() -> None:
+    with pytest.raises(InputError, match=r"model is a str; give a torch\.nn\.Module"):
+        grow("resnet", images(2), deepen=1)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="give widen"):
+        grow(stacked(), images(2))
+    with pytest.raises(InputError, match="give deepen, how many"):
+        grow(stacked(), images(2), widen={"*": 2.0}, where="influence", data=DATA)
+    for data in (None, iter(DATA)):
+        with pytest.raises(InputError, match="measures on data"):
+            grow(stacked(), images(2), deepen=1, where="influence", data=data)
