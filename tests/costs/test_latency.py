@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+import netsmith
 from netsmith.costs import latencies
+from netsmith.errors import InputError
 
 
 class Counting(nn.Module):
@@ -48,3 +50,11 @@ def test_keyword_inputs() -> None:
 
 def test_no_models_no_times() -> None:
     assert latencies([], torch.ones(1)) == []
+
+
+def test_inputs_of_another_type_are_refused_in_words() -> None:
+    model = torch.nn.Conv2d(3, 4, 1)
+    with pytest.raises(
+        InputError, match=r"Conv2d raises with the example inputs \(\(1, 3, 4, 4\) float64\); its param"
+    ):
+        netsmith.measure(model, torch.randn(1, 3, 4, 4).double(), latency=True)
