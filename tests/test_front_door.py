@@ -52,7 +52,8 @@ def test_an_unknown_name() -> None:
 
 
 def test_importing_loads_nothing_heavy() -> None:
-    code = "import sys; from netsmith.cli import app; print([m for m in ('torch', 'transformers', 'sklearn') if m in sys.modules])"
+    heavy = "('torch', 'transformers', 'sklearn')"
+    code = f"import sys; from netsmith.cli import app; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert done.stderr == ""

@@ -419,9 +419,8 @@ def test_a_real_process_says_one_message(file: str) -> None:
 
 
 def test_an_unforeseen_error_is_one_message_too() -> None:
-    code = (
-        "import sys; from netsmith.cli import app; a = sys.modules['netsmith.cli.app']; a.app = lambda: 1 / 0; a.main()"
-    )
+    code = "import sys; from netsmith.cli import app; a = sys.modules['netsmith.cli.app']; "
+    code += "a.app = lambda: 1 / 0; a.main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 3
     assert done.stderr.startswith("error: ZeroDivisionError: division by zero\n")

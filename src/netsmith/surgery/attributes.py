@@ -22,9 +22,7 @@ def write_attributes(model: nn.Module, plan: Plan) -> None:
     Raises:
         PlanError: the model has no such attribute.
     """
-    unknown = [
-        key for key, (_, after) in plan.attributes.items() if not _has(model, key, float_=isinstance(after, float))
-    ]
+    unknown = [key for key, (_, after) in plan.attributes.items() if not _has(model, key, after)]
     if unknown:
         raise PlanError(f"{type(model).__name__} has no attribute {unknown[0]!r}, which the plan changes")
 
@@ -41,12 +39,13 @@ def write_attributes(model: nn.Module, plan: Plan) -> None:
                 own[name] = after
 
 
-def _has(model: nn.Module, key: str, *, float_: bool) -> bool:
+def _has(model: nn.Module, key: str, value: float) -> bool:
+    """Whether it has a number of this kind there."""
     if number_at(model, key) is not None:
         return True
     path, _, name = key.partition(":")
     try:
-        return float_ and isinstance(model.get_submodule(path).__dict__.get(name), float)
+        return isinstance(value, float) and isinstance(model.get_submodule(path).__dict__.get(name), float)
     except AttributeError:
         return False
 
