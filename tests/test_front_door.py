@@ -12,7 +12,8 @@ import netsmith
 from code_blocks import ROOT, run_python
 
 NAMES = """
-Budget Cost NetsmithError Plan Result Verdict Wiring apply load measure plan_removal save scores shrink trace verify
+Budget Cost NetsmithError Plan Result Verdict Wiring apply cut load measure plan_cut plan_removal save scores shrink
+trace verify
 """.split()
 FUNCTIONS = [name for name in NAMES if name.islower() and name != "scores"]
 
@@ -51,7 +52,8 @@ def test_an_unknown_name() -> None:
 
 
 def test_importing_loads_nothing_heavy() -> None:
-    code = "import netsmith.cli, sys; print([m for m in ('torch', 'transformers', 'sklearn') if m in sys.modules])"
+    heavy = "('torch', 'transformers', 'sklearn')"
+    code = f"import sys; from netsmith.cli import app; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert done.stderr == ""

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from .plans import Plan as Plan
     from .plans import plan_removal as plan_removal
     from .recipes import Result as Result
+    from .recipes import cut as cut
     from .recipes import shrink as shrink
+    from .searches import plan_cut as plan_cut
     from .surgery import apply as apply
     from .wiring import Wiring as Wiring
     from .wiring import trace as trace
@@ -38,8 +40,10 @@ _ROOM_OF = {
     "Verdict": "checks",
     "Wiring": "wiring",
     "apply": "surgery",
+    "cut": "recipes",
     "load": "files",
     "measure": "costs",
+    "plan_cut": "searches",
     "plan_removal": "plans",
     "save": "files",
     "shrink": "recipes",

@@ -419,7 +419,8 @@ def test_a_real_process_says_one_message(file: str) -> None:
 
 
 def test_an_unforeseen_error_is_one_message_too() -> None:
-    code = "import netsmith.cli, sys; a = sys.modules['netsmith.cli.app']; a.app = lambda: 1 / 0; a.main()"
+    code = "import sys; from netsmith.cli import app; a = sys.modules['netsmith.cli.app']; "
+    code += "a.app = lambda: 1 / 0; a.main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 3
     assert done.stderr.startswith("error: ZeroDivisionError: division by zero\n")
@@ -452,3 +453,33 @@ def test_version() -> None:
     import netsmith
 
     assert run("--version").stdout == f"netsmith {netsmith.__version__}\n"
+
+
+def test_ctrl_c_during_the_imports() -> None:
+    code = """
+import sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+from netsmith.cli import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 130 and done.stderr == "error: interrupted\n"
+
+
+def test_the_influence_of_every_part(file: str, tmp_path: Path) -> None:
+    shown = run("inspect", f"{file}:model", "--influence", "--data", f"{file}:batches", "--html", "page.html").stdout
+    assert "Written to page.html" in shown and "█" in shown
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>") and "Influence of every axis" in page
+    told = json.loads(run("inspect", f"{file}:model", "--influence", "--data", f"{file}:batches", "--json").stdout)
+    axes = told["influence"]["axes"]
+    assert axes and set(axes) <= {axis["name"] for axis in told["axes"] if axis["frozen"] is None}
+    assert all(value >= 0 for value in axes.values())
+    assert "--influence is measured on data; give --data" in refused("inspect", f"{file}:model", "--influence")
+    assert "--data and --html go with --influence" in refused("inspect", f"{file}:model", "--html", "page.html")

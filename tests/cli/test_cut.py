@@ -66,8 +66,10 @@ def test_cut_and_verify(file: str) -> None:
 
 def test_it_prints_what_is_gone(file: str) -> None:
     args = ["cut", f"{file}:model", "--data", f"{file}:batches", "--budget", "macs=80%", "--no-maps", "--out", "short"]
-    done = CliRunner().invoke(app, args)
+    done = CliRunner().invoke(app, [*args, "--html", "report.html"])
     assert done.exit_code == 0, done.output
+    page = Path("report.html").read_text(encoding="utf-8")
+    assert "What was cut" in page and "Influence of every block of the original" in page
     assert "removed" in done.stdout and "netsmith verify short" in done.stdout
 
 
@@ -79,7 +81,7 @@ def test_it_prints_what_is_gone(file: str) -> None:
         (["--blocks", "9"], "blocks=9, but only 4 blocks can be cut"),
         (["--threshold", "-1"], "threshold=-1.0 must be a number > 0"),
         (["--budget", "macs=0.001%"], "the budget cannot be met by cutting"),
-        (["--blocks", "1", "--influence", "taylor"], "influence='taylor'; give"),
+        (["--blocks", "1", "--influence", "fisher"], "influence='fisher'; give one of divergence"),
     ],
 )
 def test_bad_input_is_one_message(file: str, options: list[str], message: str) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from netsmith.costs import latencies
+from netsmith.errors import InputError
 
 
 class Counting(nn.Module):
@@ -33,7 +34,7 @@ def test_modes_are_restored_even_when_forward_raises() -> None:
     model[1].eval()
     latencies([model], torch.ones(1, 4), rounds=1, warm_up=0)
     assert [m.training for m in model.modules()] == [True, True, False]
-    with pytest.raises(RuntimeError):
+    with pytest.raises(InputError):
         latencies([model], torch.ones(1, 5))
     assert [m.training for m in model.modules()] == [True, True, False]
 
@@ -48,3 +49,9 @@ def test_keyword_inputs() -> None:
 
 def test_no_models_no_times() -> None:
     assert latencies([], torch.ones(1)) == []
+
+
+def test_inputs_of_another_type_are_refused_in_words() -> None:
+    wanted = r"Linear raises with the example inputs \(\(1, 3\) float64\); its parameters are float32: RuntimeError"
+    with pytest.raises(InputError, match=wanted):
+        latencies([nn.Linear(3, 4)], torch.randn(1, 3).double())

@@ -8,7 +8,7 @@ import torch
 import netsmith
 from block_networks import images, stacked
 from netsmith.errors import EvidenceError, InputError
-from netsmith.evidence import divergence
+from netsmith.evidence import divergence, influence
 from netsmith.recipes import cut
 
 DATA = [torch.randn(64, 3, 5, 5, generator=torch.Generator().manual_seed(i)) for i in range(5)]
@@ -31,6 +31,9 @@ def test_the_whole_job() -> None:
     assert rejoined.cost.macs < original.cost.macs and rejoined.cost.params < original.cost.params
     assert plain.scores["score"] < rejoined.scores["score"] <= 0
     assert result.verdict.ok and len(result.plan.block_edits) == 2
+    wanted = influence(netsmith.trace(model, images(2)), DATA, most_examples=256)
+    for name in ("blocks.0", "blocks.3", "alone"):  # of the first round, with nothing gone
+        assert result.influence[name] == pytest.approx(wanted[name], rel=1e-4)
     assert netsmith.verify(model, result.model, result.plan, images(2))
 
 

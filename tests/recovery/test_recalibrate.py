@@ -116,3 +116,11 @@ def test_bad_data() -> None:
         recalibrate(model, model, plan, [])
     with pytest.raises(InputError, match="data is a Tensor"):
         recalibrate(model, model, plan, torch.ones(8, 3, 6, 6))
+
+
+def test_a_batch_that_forward_cannot_take() -> None:
+    model, plan, data = sound()
+    with pytest.raises(EvidenceError, match=r"forward raises on a batch of the data \(\(32, 5, 6, 6\) float32\)"):
+        recalibrate(model, model, plan, [torch.randn(32, 5, 6, 6)] * 4)
+    with pytest.raises(EvidenceError, match="forward raises on a batch of the data"):
+        recalibrate(model, model, plan, [torch.randn(32, 5, 6, 6), *data])

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 import netsmith
-from block_networks import Placed, images, stacked
+from block_networks import Placed, Streamed, images, stacked
 from netsmith.errors import EvidenceError, PlanError
 from netsmith.evidence import divergence
-from netsmith.plans import RemoveBlock, ReplaceBlock, plan_blocks, plan_removal
+from netsmith.plans import RemoveBlock, RemoveBranch, ReplaceBlock, plan_blocks, plan_removal
 from netsmith.recovery.rejoin import rejoin
 
 DATA = [torch.randn(64, 3, 5, 5, generator=torch.Generator().manual_seed(i)) for i in range(5)]
@@ -42,6 +42,20 @@ def test_outputs_never_seen_come_nearer(edits: list[RemoveBlock | ReplaceBlock])
     assert netsmith.verify(model, repaired.model, repaired.plan, images())
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert all(after <= at_first for at_first, after in repaired.errors.values())
+
+
+def test_what_a_branch_added_is_taken_over() -> None:
+    torch.manual_seed(0)
+    model = Streamed("pre", layers=3).eval()
+    data = [torch.randn(128, 3) for _ in range(5)]
+    wiring = netsmith.trace(model, data[0][:1])
+    for branch in (wiring.branches[2], wiring.branches[3]):
+        plan = plan_blocks(wiring, [RemoveBranch(branch.name, branch.modules, branch.returns)])
+        repaired = rejoin(wiring, plan, data[:4])
+        fresh = torch.randn(256, 3)
+        assert left(model, repaired.model, fresh) < 0.5 * left(model, netsmith.apply(model, plan), fresh)
+        assert netsmith.verify(model, repaired.model, repaired.plan, data[0][:2])
+        assert not any(name.startswith("stem") for name in repaired.plan.refitted)
 
 
 def test_what_lies_before_the_cut_stays_as_it_was() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 import netsmith
+from netsmith.errors import PlanError
 from small_networks import NETWORKS, network, plan_keeping
 
 
@@ -136,3 +138,12 @@ def test_prelu() -> None:
     edited = halved(nn.Sequential(nn.Linear(4, 8), nn.PReLU(8), nn.Linear(8, 2)), torch.randn(3, 4))
     assert edited[1].num_parameters == 4
     assert halved(nn.Sequential(nn.Linear(4, 8), nn.PReLU(), nn.Linear(8, 2)), torch.randn(3, 4))[1].num_parameters == 1
+
+
+def test_an_attribute_that_is_not_there_is_refused() -> None:
+    model, x = network("residual")
+    plan = netsmith.plan_removal(netsmith.trace(model, x), keep=0.5)
+    for key, change in ((":no_such_width", (4, 2)), ("no.module:width", (4, 2)), (":no_such_scale", (0.5, 0.7))):
+        wrong = replace(plan, attributes={**plan.attributes, key: change})
+        with pytest.raises(PlanError, match=f"Residual has no attribute {key!r}, which the plan changes"):
+            netsmith.apply(model, wrong)

@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from ..data.running import eval_mode
+from ..errors import NetsmithError
 from ..evidence import calibration_batches, device_of, examples_in, first_output, mean_divergence
+from ..evidence.stepping import raises
 from ..plans import Plan
 from ..wiring import call_model
 from .repaired import Repaired
@@ -37,6 +39,9 @@ def recalibrate(
     Returns:
         A copy with the accepted statistics; ``errors`` maps the first layer of each stretch to the divergence before
         and after.
+
+    Raises:
+        InputError, EvidenceError: empty data, values that are not finite, or a batch that forward cannot take.
     """
     model = copy.deepcopy(edited).eval()
     layers = {name: module for name, module in model.named_modules() if _keeps_statistics(module)}
@@ -81,7 +86,16 @@ def _statistics(module: nn.Module) -> dict[str, torch.Tensor]:
 
 def _outputs(model: nn.Module, batches: Sequence[Any]) -> list[torch.Tensor]:
     with eval_mode(model), torch.no_grad():
-        return [first_output(call_model(model, inputs)) for inputs in batches]
+        return [first_output(_called(model, inputs)) for inputs in batches]
+
+
+def _called(model: nn.Module, inputs: Any) -> Any:
+    try:
+        return call_model(model, inputs)
+    except NetsmithError:
+        raise
+    except Exception as error:  # the model's own code
+        raise raises("forward", inputs, error) from error
 
 
 def _recompute(model: nn.Module, layers: Sequence[nn.Module], batches: Sequence[Any]) -> None:
@@ -93,7 +107,7 @@ def _recompute(model: nn.Module, layers: Sequence[nn.Module], batches: Sequence[
         layer.training = True
     with torch.no_grad():
         for inputs in batches:
-            call_model(model, inputs)
+            _called(model, inputs)
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
         layer.training = False

@@ -50,7 +50,8 @@ def html_report(
         "<h2>Step by step</h2>",
         f"<div class=scroll>{_steps(steps, names)}</div>",
         _chart(steps, names),
-        *(_plan(step, reason if step is plan.steps[-1] else "") for step in plan.steps),
+        *(_plan(step, "") for step in plan.before),
+        _plan(plan, reason),
         f"<h2>Influence of every block of the original</h2>{influence_bars(influence, 'block', BLOCKS)}"
         if influence
         else "",

@@ -8,8 +8,8 @@ from html import escape
 from .page import page
 
 BLOCKS = (
-    "Divergence of the outputs when the block returns its input, or the branch adds nothing: mean KL in nats for class "
-    "scores, else relative squared error."
+    "Divergence of the outputs when the block returns its input (if it changes the shape: the best affine map of it) "
+    "or the branch adds nothing: mean KL in nats for class scores, else relative squared error."
 )
 AXES = "Second-order (Fisher) estimate, in nats, of what it would cost to remove the lesser half of the axis' units."
 

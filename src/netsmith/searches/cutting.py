@@ -73,6 +73,9 @@ def plan_cut(
         BudgetError: the budget is not kept even with all cut that can be.
         EvidenceError: empty data, values that are not finite, or a forward whose path depends on values.
 
+    Example:
+        >>> plan = netsmith.plan_cut(wiring, blocks=2, data=batches)  # doctest: +SKIP
+
     Sources: Men et al. 2024, arXiv:2403.03853 (ShortGPT); re-scoring after each removal, and branches by themselves, as
         in Zhong et al. 2024, arXiv:2406.10594 (BlockPruner).
     """

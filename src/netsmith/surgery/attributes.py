@@ -9,13 +9,22 @@ from __future__ import annotations
 
 from torch import nn
 
+from ..errors import PlanError
 from ..plans import Plan
+from ..wiring.depth import number_at
 from ..wiring.describing import DESCRIBES
 from ..wiring.slots import int_slots, map_ints
 
 
 def write_attributes(model: nn.Module, plan: Plan) -> None:
-    """Give the plan's attributes their new values, then those that only describe."""
+    """Give the plan's attributes their new values, then those that only describe.
+
+    Raises:
+        PlanError: the model has no such attribute.
+    """
+    unknown = [key for key, (_, after) in plan.attributes.items() if not _has(model, key, after)]
+    if unknown:
+        raise PlanError(f"{type(model).__name__} has no attribute {unknown[0]!r}, which the plan changes")
 
     def changed(key: str, value: int) -> int:
         return int(plan.attributes[key][1]) if key in plan.attributes else value
@@ -28,6 +37,17 @@ def write_attributes(model: nn.Module, plan: Plan) -> None:
             own = model.get_submodule(path).__dict__
             if isinstance(own.get(name), float):
                 own[name] = after
+
+
+def _has(model: nn.Module, key: str, value: float) -> bool:
+    """Whether it has a number of this kind there."""
+    if number_at(model, key) is not None:
+        return True
+    path, _, name = key.partition(":")
+    try:
+        return isinstance(value, float) and isinstance(model.get_submodule(path).__dict__.get(name), float)
+    except AttributeError:
+        return False
 
 
 def describe_again(original: nn.Module, edited: nn.Module) -> None:
