@@ -37,8 +37,8 @@ def verify(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: A
       removed units' weights set to zero; in float64 where the model runs in it. Where a statistic counts the units,
       they are compared with the statistic made blind to zeros and, if need be, the removed units held at zero. Where
       blocks were edited, those of the original with these blocks returning their first input, or the map that replaces
-      them; blocks into which others were merged have the combined weights. Where layers were merged exactly, those of the original as it is. Plans that are chained are checked one
-      after the other;
+      them; blocks into which others were merged have the combined weights. Where layers were merged exactly, those
+      of the original as it is. Plans that are chained are checked one after the other;
     * runs: the edited model as it is gives outputs of the original's shapes, all finite.
 
     Args:

@@ -12,6 +12,7 @@ from .demo import demo
 from .group import INTERNAL, Commands, complain
 from .inspect import inspect
 from .measure import measure
+from .merge import merge
 from .options import Debug
 from .shrink import shrink
 from .verify import verify
@@ -53,6 +54,10 @@ app.command(
     epilog="Example:  netsmith cut netsmith.zoo:digits_resnet --weights digits.safetensors --input 1,1,8,8 "
     "--blocks 2 --data digits --out out/cut"
 )(cut)
+app.command(
+    epilog="Example:  netsmith merge netsmith.zoo:digits_resnet --weights digits.safetensors --input 1,1,8,8 "
+    "--out out/merged"
+)(merge)
 app.command(epilog="Example:  netsmith verify out/small")(verify)
 app.command(epilog="Example:  netsmith measure torchvision:mobilenet_v2 --json")(measure)
 
