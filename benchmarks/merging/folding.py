@@ -5,7 +5,8 @@
 One plan (the same share of every axis, units by magnitude), carried out four ways: removed, folded (k-means of the
 weights, begun at the units that stay), and both followed by compensation on unlabelled training images; all also with
 recalibrated normalization. Judged by accuracy on 2,000 test images. And axis by axis: which of the four comes nearest
-to the original's outputs on held-out calibration images when that axis alone changes. Writes folding.json and folding.md.
+to the original's outputs on held-out calibration images when that axis alone changes. Writes folding.json and
+folding.md.
 """
 
 from __future__ import annotations
