@@ -4,23 +4,27 @@
 
 Each network gets normalization statistics, scales and shifts that are not those of a fresh one (resnet56 is trained),
 and is merged by ``plan_fusion``. Measured: the largest difference of the outputs, relative to the largest output, in
-float32 on random images; whether ``verify`` holds; latency before and after, in turns, medians of ``--rounds`` calls,
-one thread, batches of 1 and 32. For timm's RepVGG and MobileOne the same with timm's own ``reparameterize_model``.
-Writes exact.json and exact.md.
+float32 on random images; whether ``verify`` holds; processor time of one call in one thread, before and after, in
+turns, medians, for batches of 1 and 32. It is processor time because the machine may be busy with other work. For
+timm's RepVGG and MobileOne the same with timm's own ``reparameterize_model``. Writes exact.json and exact.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import importlib.util
 import json
 import os
 import platform
+import statistics
+import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -33,7 +37,6 @@ from timm.utils.model import reparameterize_model  # noqa: E402
 from torch import nn  # noqa: E402
 
 import netsmith  # noqa: E402
-from netsmith.costs import latencies  # noqa: E402
 from netsmith.plans import plan_fusion  # noqa: E402
 
 HERE = Path(__file__).parent
@@ -55,27 +58,26 @@ def lively(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
-def resnet56(shared: Path) -> nn.Module:
-    import importlib.util
-    import sys
-
+def oneshot() -> ModuleType:
+    """``run.py`` of the benchmark of that name, which loads the trained networks."""
     folder = HERE.parent / "oneshot"
     sys.path.insert(0, str(folder))
     spec = importlib.util.spec_from_file_location("oneshot_run", folder / "run.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    trained: nn.Module = module.trained(56, shared)
-    return trained.eval()
+    return module
 
 
 def builders(shared: Path) -> dict[str, tuple[Callable[[], nn.Module], int]]:
     """name -> (the model, the side of its images)."""
-    found: dict[str, tuple[Callable[[], nn.Module], int]] = {"resnet56-jpeg": (lambda: resnet56(shared), 32)}
+    found: dict[str, tuple[Callable[[], nn.Module], int]] = {
+        "resnet56-jpeg": (lambda: oneshot().trained(56, shared), 32)
+    }
     for name in TORCHVISION:
-        found[name] = (lambda name=name: lively(torchvision.models.get_model(name, weights=None)), 224)  # type: ignore[misc]
+        found[name] = (lambda name=name: lively(torchvision.models.get_model(name, weights=None)), 128)  # type: ignore[misc]
     for name in TIMM:
-        found[name] = (lambda name=name: lively(timm.create_model(name)), 224)  # type: ignore[misc]
+        found[name] = (lambda name=name: lively(timm.create_model(name)), 224 if name.endswith("224") else 128)  # type: ignore[misc]
     return found
 
 
@@ -83,6 +85,20 @@ def difference(a: nn.Module, b: nn.Module, x: torch.Tensor) -> float:
     with torch.no_grad():
         left, right = a(x), b(x)
     return float((left - right).abs().max() / left.abs().max())
+
+
+@torch.inference_mode()
+def processor_times(models: Sequence[nn.Module], x: torch.Tensor, rounds: int) -> list[float]:
+    """Median milliseconds of processor time of one call of each model, taken in turns."""
+    taken: list[list[float]] = [[] for _ in models]
+    for model in models:
+        model(x)
+    for _ in range(rounds):
+        for model, times in zip(models, taken, strict=True):
+            start = time.process_time()
+            model(x)
+            times.append((time.process_time() - start) * 1e3)
+    return [statistics.median(times) for times in taken]
 
 
 def measured(model: nn.Module, side: int, rounds: int) -> dict[str, Any]:
@@ -107,7 +123,7 @@ def measured(model: nn.Module, side: int, rounds: int) -> dict[str, Any]:
         keys.append("timm")
         row["timm_difference"] = difference(model, models[-1], x[:4])
     for batch in (1, 32):
-        found = latencies(models, x[:batch], rounds=rounds if batch == 1 else max(rounds // 4, 5), warm_up=2)
+        found = processor_times(models, x[:batch], rounds if batch == 1 else max(rounds // 4, 5))
         row |= {f"{key}_ms_batch_{batch}": round(ms, 2) for key, ms in zip(keys, found, strict=True)}
         row[f"speed_up_batch_{batch}"] = round(found[0] / found[1], 2)
     return row
@@ -116,7 +132,7 @@ def measured(model: nn.Module, side: int, rounds: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=HERE.parents[2] / "shared" / "data")
-    parser.add_argument("--rounds", type=int, default=41)
+    parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--cases", nargs="+")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -137,7 +153,11 @@ def table(results: dict[str, Any]) -> str:
     dates = sorted({row["date"] for row in results.values()})
     machines = sorted({row["machine"] for row in results.values()})
     lines = ["# Exact merges", "", "Made by `exact.py`, which says what is measured.", ""]
-    lines += [f"{', '.join(dates)}; {'; '.join(machines)}. Milliseconds are medians, in turns.", ""]
+    lines += [
+        f"{', '.join(dates)}; {'; '.join(machines)}. Milliseconds of processor time, medians, in turns; images of "
+        "128², resnet56 32².",
+        "",
+    ]
     lines += [
         "| network | merges | norms | difference | verified | batch 1, ms | | batch 32, ms | | timm's own, ms |",
         "|---|---|---|---|---|---|---|---|---|---|",

@@ -25,6 +25,7 @@ def test_exactly_these_commands() -> None:
         "grow",
         "inspect",
         "measure",
+        "merge",
         "merge-models",
         "quantize",
         "shrink",

@@ -72,6 +72,6 @@ def test_reading_changes_nothing() -> None:
 def test_costs_and_meta() -> None:
     conv, norm = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8)
     found = read_affine([conv, norm], (2, 3, 10, 10))
-    assert found.names == ("conv2d", "batch_norm") and found.joins == 0 and found.shape == (2, 8, 10, 10)
+    assert found.names == ("conv2d", "batch_norm") and found.shape == (2, 8, 10, 10)
     assert (found.macs, found.merged_macs) == (27 * 800 + 800, 27 * 800)
     assert read_affine([conv.to("meta"), norm.to("meta")], (2, 3, 10, 10)).map.weight.is_meta

@@ -122,6 +122,29 @@ def test_linear_layers_and_scales_in_a_row(tmp_path: Path) -> None:
     assert isinstance(small[0][0], nn.Linear) and small[0][0].weight.shape == (6, 5)
 
 
+class Own(nn.Module):
+    """A convolution and its normalization in one module, without modules of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel, self.gain, self.shift = (nn.Parameter(torch.randn(n)) for n in ((4, 3, 3, 3), (4,), (4,)))
+        self.mean, self.var = nn.Buffer(torch.randn(4)), nn.Buffer(torch.rand(4) + 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.conv2d(x, self.kernel, padding=1, stride=2)
+        return F.batch_norm(y, self.mean, self.var, self.gain, self.shift)
+
+
+def test_layers_of_ones_own(tmp_path: Path) -> None:
+    def build() -> nn.Module:
+        return nn.Sequential(Own(), nn.ReLU(), nn.Conv2d(4, 2, 1))
+
+    model = build().eval()
+    small, plan = fused(model, IMAGES, tmp_path, build)
+    assert plan.edits == (FuseLayers(("0",), "0", (2, 3, 8, 8)),)
+    assert isinstance(small[0], nn.Conv2d) and small[0].stride == (2, 2)
+
+
 def test_tf_padding_and_activations_inside_a_normalization(tmp_path: Path) -> None:
     layers = pytest.importorskip("timm.layers")
 

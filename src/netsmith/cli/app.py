@@ -16,6 +16,7 @@ from .group import INTERNAL, Commands, complain
 from .grow import grow
 from .inspect import inspect
 from .measure import measure
+from .merge import merge
 from .merge_models import merge_models
 from .options import Debug
 from .quantize import quantize
@@ -75,6 +76,10 @@ app.command(
 app.command(epilog="Example:  netsmith finetune out/small --data digits --epochs 5 --out out/tuned")(finetune)
 app.command(epilog="Example:  netsmith distil out/small --data digits --epochs 5 --out out/healed")(distil)
 app.command(epilog="Example:  netsmith merge-models recipe.yaml --out out/merged")(merge_models)
+app.command(
+    epilog="Example:  netsmith merge netsmith.zoo:digits_resnet --weights digits.safetensors --input 1,1,8,8 "
+    "--out out/merged"
+)(merge)
 app.command(epilog="Example:  netsmith verify out/small")(verify)
 app.command(epilog="Example:  netsmith export out/small --to openvino --out out/openvino")(export)
 app.command(epilog="Example:  netsmith measure torchvision:mobilenet_v2 --json")(measure)

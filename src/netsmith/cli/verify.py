@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from ..checks import Verdict
 
 Folder = Annotated[
-    Path, typer.Argument(help="A folder that `netsmith shrink` or `cut` wrote.", metavar="DIR", show_default=False)
+    Path,
+    typer.Argument(help="A folder that `netsmith shrink`, `cut` or `merge` wrote.", metavar="DIR", show_default=False),
 ]
 Original = Annotated[
     str | None,

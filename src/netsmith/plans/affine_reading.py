@@ -27,7 +27,6 @@ class Reading:
     Attributes:
         map: as one map.
         names: of the functions that they called, in order.
-        joins: sums of two branches among them.
         macs: multiplications that they take for one example, sums and scales counted as one for each element.
         merged_macs: those that the one map takes.
         shape: of the result, for the given input.
@@ -35,7 +34,6 @@ class Reading:
 
     map: Affine
     names: tuple[str, ...]
-    joins: int
     macs: int
     merged_macs: int
     shape: tuple[int, ...]
@@ -76,7 +74,7 @@ def read_affine(layers: Sequence[nn.Module], shape: Sequence[int], stop: nn.Modu
         raise NotAffine("the result does not come from the input by way of layers")
     places = mode.start if found.transposed else x
     merged_macs = int(found.weight[0].numel() * places.numel() // max(len(places), 1))
-    return Reading(found, tuple(mode.names), mode.joins, mode.macs, merged_macs, tuple(x.shape))
+    return Reading(found, tuple(mode.names), mode.macs, merged_macs, tuple(x.shape))
 
 
 class _Halted(Exception):
@@ -109,7 +107,6 @@ class _Following(TorchFunctionMode):
     device: torch.device  # of the layers' parameters
     known: dict[int, tuple[torch.Tensor, Affine | None]] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
-    joins: int = 0
     macs: int = 0
 
     def __post_init__(self) -> None:
@@ -260,7 +257,6 @@ def _sum(sign: int) -> Callable[[_Following, tuple, dict], Affine]:
             shifted = values * sign if known.bias is None else known.bias + values * sign
             nothing = not torch.is_tensor(other) and other == 0
             return known if nothing else replace(known, bias=shifted, unchanged=False)
-        mode.joins += 1
         dims = [t.dim() - len(held.kernel) - 1 for t in (left, right) if (held := mode.known[id(t)][1]) is not None]
         if left.shape != right.shape or not dims:
             raise NotAffine("a sum of the input with itself, or with broadcasting")

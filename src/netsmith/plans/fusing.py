@@ -7,39 +7,22 @@ Layers in a row merge when nothing else reads what lies between them; a block of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
 from ..errors import InputError
 from ..wiring import Wiring
 from ..wiring.collector import no_collections
-from ..wiring.copying import copied
 from ..wiring.depth import shared_with, shell
-from ..wiring.layouts import layout_size
-from ..wiring.recorder import Origin, writes
-from ..wiring.slots import tensor_slots
+from ..wiring.recorder import Origin
 from ..wiring.wiring import Block
 from ..wiring.without import Gone, difference
 from .affine import NotAffine
 from .affine_reading import Reading, read_affine
 from .edits import FuseLayers
 from .fused import fuse, host_of
+from .layers import Layer, Layers
 from .plan import Plan
-
-_MOST_BEHIND = 3  # modules that may follow inside a layer: a gate, a dropout, an activation
-
-
-@dataclass(frozen=True)
-class _Layer:
-    path: str
-    first: int  # calls from here
-    last: int  # to here make the map
-    entry: Origin
-    shape: tuple[int, ...]
-    then: tuple[str, ...]
-    reading: Reading
 
 
 @no_collections()
@@ -91,42 +74,23 @@ def _proven(wiring: Wiring, finder: _Finder, edits: Sequence[FuseLayers], left: 
     return both if len(both) == len(edits) else _proven(wiring, finder, both, left)
 
 
-def _twin(wiring: Wiring) -> nn.Module:
-    """A copy of the model without values, unless forward looks at them; values decide nothing here."""
-    if not wiring.fake:
-        return shell(wiring.model)
-    bare: dict[int, Any] = {}
-    for slot in tensor_slots(wiring.model):
-        held = slot.tensor.detach().to("meta")
-        trained = slot.tensor.requires_grad
-        bare[id(slot.tensor)] = nn.Parameter(held, trained) if isinstance(slot.tensor, nn.Parameter) else held
-    return copied(wiring.model, bare)
-
-
 class _Finder:
     def __init__(self, wiring: Wiring):
-        self.wiring = wiring
-        self.twin = _twin(wiring)  # its modules run, and may keep what they like
-        self.modules = dict(self.twin.named_modules())
-        self.ranges: dict[str, list[int]] = {}  # path -> calls inside, ascending
-        for index, call in enumerate(wiring.calls):
-            pieces = call.module.split(".") if call.module else []
-            for n in range(1, len(pieces) + 1):
-                self.ranges.setdefault(".".join(pieces[:n]), []).append(index)
+        self.wiring, self.layers = wiring, Layers(wiring)
         self.slot_readers: dict[str, int] = {}
         for call in wiring.calls:
             for origin in call.origins:
                 if origin.kind == "slot":
                     self.slot_readers[origin.name] = self.slot_readers.get(origin.name, 0) + 1
         self.tied = {*wiring.aliases, *wiring.aliases.values()}
-        self.spans: dict[str, _Layer] = {}  # into -> calls that go, from the first layer's to the last's
+        self.spans: dict[str, Layer] = {}  # into -> calls that go, from the first layer's to the last's
 
     def edits(self) -> tuple[list[FuseLayers], dict[str, str]]:
         edits, left = [], {}
-        for row in self._rows(self._layers()):
+        for row in self._rows(self.layers.found()):
             for group in self._groups(row):
-                if len(group) == 1 and not group[0].reading.joins:
-                    continue
+                if len(group) == 1 and group[0].reading.merged_macs >= group[0].reading.macs:
+                    continue  # one layer already
                 edit = self._edit(group)
                 why = self._kept(group)
                 if edit is None or why is not None:
@@ -149,95 +113,9 @@ class _Finder:
         result = Origin("call", call=span.last)
         return Gone(Block(edit.into, "", span.first, span.last, 0, span.entry, result, False, None), name)
 
-    # ------------------------------------------------------------------------------------------------------- layers
-    def _layers(self) -> list[_Layer]:
-        """Modules that compute one affine map, in call order, none inside another."""
-        direct = {call.module for call in self.wiring.calls if call.module}
-        found: list[_Layer] = []
-        for path in sorted(direct, key=lambda p: (p.count("."), self.ranges[p][0])):  # outer ones first
-            if any(path.startswith(f"{layer.path}.") for layer in found):
-                continue
-            layer = self._layer(path)
-            if layer is not None:
-                found.append(layer)
-        return sorted(found, key=lambda layer: layer.first)
-
-    def _layer(self, path: str) -> _Layer | None:
-        calls = self.wiring.calls
-        inside = self.ranges[path]
-        first, last = inside[0], inside[-1]
-        if len(inside) != last - first + 1:
-            return None
-        entry = self._entry(first, last)
-        if entry is None:
-            return None
-        at, origin = next((i, o) for i in inside for o in enumerate(calls[i].origins) if o[1] == entry)
-        shape = tuple(layout_size(layout, self.wiring.sizes) for layout in calls[at].inputs[origin[0]])
-        for then in self._tails(path, inside):
-            stop = self.ranges[then[0]][0] if then else last + 1
-            try:
-                reading = read_affine([self.modules[path]], shape, self.modules[then[0]] if then else None)
-            except NotAffine:
-                continue
-            names = tuple(call.name for call in calls[first:stop])
-            if reading.names != names or not self._read_once(first, stop - 1, last, then):
-                continue
-            start = first
-            if reading.map.open:  # what pads stays where it is
-                start = next(i for i in inside if calls[i].name.startswith("conv"))
-                entry = calls[start].origins[0]
-            return _Layer(path, start, stop - 1, entry, shape, then, reading)
-        return None
-
-    def _entry(self, first: int, last: int) -> Origin | None:
-        """The one tensor that these calls read from outside; None where it is not one."""
-        outside = {
-            origin
-            for call in self.wiring.calls[first : last + 1]
-            for origin in call.origins
-            if origin.kind == "input" or (origin.kind == "call" and not first <= origin.call <= last)
-        }
-        return outside.pop() if len(outside) == 1 else None
-
-    def _tails(self, path: str, inside: Sequence[int]) -> list[tuple[str, ...]]:
-        """What may follow inside the module: nothing, its last child, its last two, ..."""
-        tails: list[tuple[str, ...]] = [()]
-        left = list(inside)
-        while left and len(tails) <= _MOST_BEHIND:
-            rest = self.wiring.calls[left[-1]].module.removeprefix(path).lstrip(".")
-            child = f"{path}.{rest.partition('.')[0]}"
-            own = self.ranges.get(child, [])
-            if not rest or own != left[-len(own) :] or child not in self.modules or len(own) == len(left):
-                break
-            tails.append((child, *tails[-1]))
-            left = left[: -len(own)]
-        return tails
-
-    def _read_once(self, first: int, result: int, last: int, then: tuple[str, ...]) -> bool:
-        """Whether of calls first..last only the last ones of the map and of each module behind it are read outside."""
-        bounds = [*(self.ranges[path][0] for path in then), last + 1]
-        parts = [(first, result), *((a, b - 1) for a, b in zip(bounds, bounds[1:], strict=False))]
-        for n, (start, end) in enumerate(parts):
-            if n and self._entry(start, end) != Origin("call", call=start - 1):
-                return False
-            behind = {*range(*(parts[n + 1][0], parts[n + 1][1] + 1))} if n + 1 < len(parts) else None
-            for index in range(start, end + 1):
-                read = [r for r in self._readers(index) if not start <= r <= end]
-                if index != end and read:
-                    return False
-                if index == end and behind is not None and not set(read) <= behind:
-                    return False
-        return True
-
-    def _readers(self, call: int) -> list[int]:
-        """Calls that read this one's result, -1 if it is given out; not those that come to nothing, as eval dropout."""
-        calls, readers = self.wiring.calls, self.wiring.readers
-        return [r for r in readers.get(call, []) if r < 0 or r in readers or writes(calls[r].name)]
-
-    # --------------------------------------------------------------------------------------------------------- rows
-    def _rows(self, layers: Sequence[_Layer]) -> list[list[_Layer]]:
+    def _rows(self, layers: Sequence[Layer]) -> list[list[Layer]]:
         """Layers of which each reads, alone, what the one before returns."""
-        rows: list[list[_Layer]] = []
+        rows: list[list[Layer]] = []
         for layer in layers:
             before = rows[-1][-1] if rows else None
             if before is not None and self._follows(before, layer):
@@ -246,19 +124,19 @@ class _Finder:
                 rows.append([layer])
         return rows
 
-    def _follows(self, before: _Layer, layer: _Layer) -> bool:
-        readers = self._readers(before.last)
+    def _follows(self, before: Layer, layer: Layer) -> bool:
+        readers = self.layers.readers(before.last)
         return (
             not before.then
             and not layer.reading.map.open
-            and not any(self._readers(between) for between in range(before.last + 1, layer.first))
+            and not any(self.layers.readers(between) for between in range(before.last + 1, layer.first))
             and layer.entry == Origin("call", call=before.last)
             and all(layer.first <= reader <= layer.last for reader in readers)
         )
 
-    def _groups(self, row: Sequence[_Layer]) -> list[list[_Layer]]:
+    def _groups(self, row: Sequence[Layer]) -> list[list[Layer]]:
         """The row cut where one map could not say it, or would take more multiplications."""
-        groups: list[list[_Layer]] = []
+        groups: list[list[Layer]] = []
         for layer in row:
             if groups and self._together([*groups[-1], layer]) is not None:
                 groups[-1].append(layer)
@@ -266,16 +144,16 @@ class _Finder:
                 groups.append([layer])
         return groups
 
-    def _together(self, group: Sequence[_Layer]) -> Reading | None:
-        layers = [self.modules[layer.path] for layer in group]
-        stop = self.modules[group[-1].then[0]] if group[-1].then else None
+    def _together(self, group: Sequence[Layer]) -> Reading | None:
+        layers = [self.layers.modules[layer.path] for layer in group]
+        stop = self.layers.modules[group[-1].then[0]] if group[-1].then else None
         try:
             reading = read_affine(layers, group[0].shape, stop)
         except NotAffine:
             return None
         return reading if reading.merged_macs <= reading.macs else None
 
-    def _edit(self, group: Sequence[_Layer]) -> FuseLayers | None:
+    def _edit(self, group: Sequence[Layer]) -> FuseLayers | None:
         reading = self._together(group)
         if reading is None or reading.map.is_diagonal:
             return None
@@ -283,18 +161,18 @@ class _Finder:
         paths, then = tuple(layer.path for layer in group), group[-1].then
         for into in kernels:
             edit = FuseLayers(paths, into, group[0].shape, then)
-            if host_of(self.twin, edit, reading.map) is not None:
+            if host_of(self.layers.twin, edit, reading.map) is not None:
                 reads = {o.name for c in self.wiring.calls[group[0].first : group[-1].last + 1] for o in c.origins}
                 return edit if f"{into}.weight" in reads else None
         return None if reading.map.open else FuseLayers(paths, kernels[0], group[0].shape, then)
 
-    def _span(self, group: Sequence[_Layer]) -> _Layer:
+    def _span(self, group: Sequence[Layer]) -> Layer:
         reading = self._together(group)
         assert reading is not None
         first, last = group[0], group[-1]
-        return _Layer(first.path, first.first, last.last, first.entry, first.shape, last.then, reading)
+        return Layer(first.path, first.first, last.last, first.entry, first.shape, last.then, reading)
 
-    def _kept(self, group: Sequence[_Layer]) -> str | None:
+    def _kept(self, group: Sequence[Layer]) -> str | None:
         """Why these layers must stay; None where they need not."""
         slots = {
             origin.name

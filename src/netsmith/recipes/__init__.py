@@ -2,9 +2,19 @@
 
 from .cut import cut
 from .grow import grow
+from .merge import merge
 from .quantize import quantize
 from .result import Result, Step
 from .shrink import shrink
 from .sparsify import sparsify
 
-__all__ = ["Result", "Step", "cut", "grow", "quantize", "shrink", "sparsify"]
+__all__ = [
+    "Result",
+    "Step",
+    "cut",
+    "grow",
+    "merge",
+    "quantize",
+    "shrink",
+    "sparsify",
+]

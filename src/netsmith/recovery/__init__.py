@@ -2,6 +2,8 @@
 
 from .carry import carry_optimizer
 from .compensate import compensate
+from .fold_choice import choose_folds
+from .folding import fold
 from .recalibrate import recalibrate
 from .refine import refine
 from .rejoin import rejoin
@@ -12,7 +14,9 @@ from .sparsify import sparsify
 __all__ = [
     "Repaired",
     "carry_optimizer",
+    "choose_folds",
     "compensate",
+    "fold",
     "recalibrate",
     "refine",
     "rejoin",

@@ -12,7 +12,7 @@ Sources: layer-wise reconstruction as in He et al., ICCV 2017, arXiv:1707.06168,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -29,6 +29,7 @@ from ..wiring.capture import transparent_functional
 from ..wiring.recorder import tensors_in
 from ..wiring.trace import as_run
 from .fitting import TINY, Linear, Sample, fitted
+from .folding import Folding, carry_out_folding, clusters
 from .norms import restate
 from .refits import Refit, find_refits
 from .repaired import Repaired
@@ -47,6 +48,7 @@ def compensate(
     most_rows: int = 60_000,
     strength: float = 1e-2,
     steps: int = 4,
+    fold: bool | Collection[str] = False,
     mask: Mask | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -61,6 +63,8 @@ def compensate(
         most_rows: rows (positions) sampled for each layer, over all batches; layers with few inputs make do with less.
         strength: ridge penalty, as a share of the mean input variance.
         steps: of refinement where a rectifier follows: what it cuts off need not be reproduced. 0: none.
+        fold: merge removed units with similar ones that stay first, on all axes that allow it or on those named; see
+            ``folding``. It seldom helps: see benchmarks/merging.
         mask: inputs -> (examples, positions), false or 0 where padding is, which then does not count; e.g.
             ``lambda x: x["attention_mask"]``.
         seed: of the sampled positions.
@@ -72,7 +76,13 @@ def compensate(
     Raises:
         EvidenceError: empty data, values that are not finite, or a forward whose path depends on values.
     """
-    model = apply(wiring.model, plan).eval()
+    folding = None
+    if fold is False:
+        model = apply(wiring.model, plan).eval()
+    else:
+        folding = clusters(wiring, plan, axes=None if fold is True else fold)
+        folded = carry_out_folding(wiring, folding)
+        model, plan = folded.model, folded.plan
     refits = find_refits(wiring, plan)
     if not refits:
         return Repaired(model, plan, {})
@@ -80,7 +90,7 @@ def compensate(
     wiring = as_run(wiring, batches[0])
     refits = find_refits(wiring, plan)
     counted = [mask_of(mask, inputs) for inputs in batches]
-    pass_ = _Pass(wiring, plan, model, refits, batches, counted, most_rows, strength, steps, seed)
+    pass_ = _Pass(wiring, plan, model, refits, batches, counted, most_rows, strength, steps, seed, folding)
     with eval_mode(wiring.model):
         try:
             with transparent_functional(), torch.no_grad():
@@ -105,7 +115,9 @@ class _Pass:
         strength: float,
         steps: int,
         seed: int,
+        folding: Folding | None,
     ):
+        self.folding = folding
         self.plan, self.refits, self.strength, self.steps = plan, refits, strength, steps
         self.most_rows, self.counted = most_rows, counted
         self.held_out = len(batches) - 1 if len(batches) > 3 else -1  # the last batch judges the refits
@@ -186,12 +198,16 @@ class _Pass:
         return [self._replay(refit, end, memo) for end, memo in zip(stops, memory, strict=True)]
 
     def _kept(self, refit: Refit, target: torch.Tensor) -> torch.Tensor:
-        """The original's output, restricted to the units that the edited layer still makes."""
+        """The original's output, restricted to the units that the edited layer still makes, or folded into them."""
         dim = 1 if refit.name == "addmm" else 0
         positions = self.plan.kept(refit.weight).get(dim) if refit.weight in self.plan.layouts else None
         if positions is None:
             return target
         channel = 1 if refit.name in CONVOLUTIONS else target.dim() - 1
+        if self.folding is not None:
+            folded = self.folding.folded(refit.weight, dim, target, channel, mean=True)
+            if folded is not None:
+                return folded
         return target.index_select(channel, torch.tensor(positions, device=target.device))
 
     def _affine(self, refit: Refit, groups: int, outputs: int) -> tuple[torch.Tensor, torch.Tensor]:
