@@ -2,7 +2,7 @@
 
     python benchmarks/healing/pruned.py --work DIR [--shared ../shared/data] [--speedups 2.57 2] [--steps 50 100 200]
 
-resnet56-jpeg is pruned to the same MACs by netsmith (no label seen) and by Torch-Pruning (the best of three criteria
+resnet56-jpeg is pruned to the same MACs by netsmith (no label seen) and by Torch-Pruning (the better of two criteria
 and two scopes on validation images, BatchNorm statistics recomputed). netsmith's is distilled without labels,
 Torch-Pruning's is fine-tuned with labels; same augmented images, same loop, bfloat16, rate to zero at the last step.
 The peak rate of each is chosen on validation images by short runs at the first speed-up. Test images only measure.

@@ -19,7 +19,7 @@ import netsmith
 from netsmith.recovery import compensate, recalibrate, refine
 from netsmith.searches import allocate, measure_curves
 
-CRITERIA = ("magnitude L2", "FPGM", "Taylor")  # those of six that ever came first in ../oneshot
+CRITERIA = ("magnitude L2", "FPGM")  # the best two of six in ../oneshot; Taylor wants more memory than there was
 Labelled = tuple[Tensor, Tensor]
 
 
@@ -40,7 +40,7 @@ def by_netsmith(big: nn.Module, speedups: list[float], images: Tensor, work: Pat
 
 
 def by_torch_pruning(big: nn.Module, speedup: float, train: Labelled, validation: Labelled, work: Path) -> nn.Module:
-    """The best of three criteria × two scopes on validation images, BatchNorm statistics recomputed."""
+    """The better of two criteria × two scopes on validation images, BatchNorm statistics recomputed."""
     kept = _kept(work / f"torch-pruning-{speedup:g}.pt")
     if kept is not None:
         return kept

@@ -101,33 +101,6 @@ def test_gates_close_units_and_are_folded_away() -> None:
     assert (small(X).argmax(1) == Y).float().mean() > 0.85
 
 
-def test_nothing_dead_nothing_planned_and_a_unit_always_stays() -> None:
-    model = network()
-    assert plan_threshold(netsmith.trace(model, X[:2]), threshold=0.0).edits == ()
-    with torch.no_grad():
-        for p in (model[0].weight, model[0].bias, model[1].weight, model[1].bias):
-            p.zero_()
-        model[3].weight.zero_()
-    plan = plan_threshold(netsmith.trace(model, X[:2]), threshold=0.0)
-    assert len(plan.keep()[AXIS]) == 1
-    assert torch.allclose(apply(model, plan).eval()(X), model.eval()(X), atol=1e-6)
-
-
-def test_dead_units_stay_where_a_width_is_rounded() -> None:
-    model = network()
-    with torch.no_grad():
-        model[0].weight[:3] = 0
-        model[0].bias[:3] = 0
-        model[1].weight[:3] = 0
-        model[1].bias[:3] = 0
-        model[3].weight[:, :3] = 0
-    wiring = netsmith.trace(model, X[:2])
-    assert len(plan_threshold(wiring, threshold=0.0).keep()[AXIS]) == 5
-    assert len(plan_threshold(wiring, threshold=0.0, round_to=2).keep()[AXIS]) == 6
-    assert plan_threshold(wiring, threshold=0.0, round_to=8).edits == ()
-    assert plan_threshold(wiring, threshold=0.0, ignore=["0"]).edits == ()
-
-
 def test_bad_input() -> None:
     model, wiring = network(), netsmith.trace(network(), X[:2])
     with pytest.raises(InputError, match="penalty must be a function"):
@@ -149,5 +122,3 @@ def test_bad_input() -> None:
         penalties.slimming(netsmith.trace(plain, X[:2]), 0.1)
     with pytest.raises(InputError, match=r"open_at_first is a probability in \(0, 1\), not 1"):
         l0_gates(model, DATA, wiring=wiring, strength=0.1, open_at_first=1, epochs=1)
-    with pytest.raises(InputError, match="threshold=1 is a share"):
-        plan_threshold(wiring, threshold=1)

@@ -33,7 +33,7 @@ def accelerated(device: torch.device, precision: str) -> Iterator[Accelerator]:
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, GradientState, PartialState
-    from accelerate.utils import DistributedDataParallelKwargs
+    from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin
 
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     on_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes") or not torch.cuda.is_available()
@@ -48,7 +48,12 @@ def accelerated(device: torch.device, precision: str) -> Iterator[Accelerator]:
         # A model may hold parameters that some batch does not reach; DDP would wait for their gradients for ever.
         unused = DistributedDataParallelKwargs(find_unused_parameters=True)
         yield Accelerator(
-            cpu=cpu, mixed_precision=precision, device_placement=several, kwargs_handlers=[unused] if several else []
+            cpu=cpu,
+            mixed_precision=precision,
+            device_placement=several,
+            # The loop divides the loss itself, whatever `accelerate launch` was told.
+            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+            kwargs_handlers=[unused] if several else [],
         )
     finally:
         for state, content in zip(states, before, strict=True):

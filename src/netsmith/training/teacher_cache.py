@@ -8,6 +8,7 @@ word on another image would be wrong, silently.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,7 +79,7 @@ def open_cache(path: Path, teacher: nn.Module, data: Iterable[Any]) -> Iterator[
 
 
 def digests(x: Any) -> list[bytes]:
-    """One digest for each example of a batch, of all its tensors.
+    """One digest for each example of a batch: of its rows of all tensors, and of what the whole batch shares.
 
     Raises:
         InputError: no tensor has a dimension of examples.
@@ -86,12 +87,17 @@ def digests(x: Any) -> list[bytes]:
     count = examples(x)
     if not count:
         raise InputError("the teacher's outputs are kept by example, but a batch has no tensor of examples")
-    rows = []
-    for name, tensor in _tensors(x):
-        if tensor.ndim and len(tensor) == count:
-            flat = tensor.detach().cpu().contiguous().reshape(count, -1)
-            rows.append((f"{name} {tuple(tensor.shape[1:])} {tensor.dtype}".encode(), flat.view(torch.uint8).numpy()))
-    return [_digest((head, row[i]) for head, row in rows) for i in range(count)]
+    rows, common = [], []
+    for name, value in _leaves(x):
+        if isinstance(value, Tensor) and value.ndim and len(value) == count:
+            flat = value.detach().cpu().contiguous().reshape(count, -1)
+            rows.append((f"{name} {tuple(value.shape[1:])} {value.dtype}".encode(), flat.view(torch.uint8).numpy()))
+        elif isinstance(value, Tensor):
+            flat = value.detach().cpu().contiguous().flatten()
+            common.append((f"{name} {tuple(value.shape)} {value.dtype}".encode(), flat.view(torch.uint8).numpy()))
+        else:
+            common.append((f"{name} {value!r}".encode(), np.empty(0)))
+    return [_digest([*common, *((head, row[i]) for head, row in rows)]) for i in range(count)]
 
 
 def weights_digest(model: nn.Module) -> str:
@@ -113,13 +119,13 @@ def _digest(pieces: Iterable[tuple[bytes, np.ndarray]]) -> bytes:
     return digest.digest()
 
 
-def _tensors(x: Any) -> Iterator[tuple[str, Tensor]]:
-    if isinstance(x, Tensor):
-        yield "", x
-    elif isinstance(x, Mapping | tuple | list):
+def _leaves(x: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(x, Mapping | tuple | list):
         for key, value in x.items() if isinstance(x, Mapping) else enumerate(x):
-            for name, tensor in _tensors(value):
-                yield f"{key}.{name}", tensor
+            for name, leaf in _leaves(value):
+                yield f"{key}.{name}", leaf
+    else:
+        yield "", x
 
 
 def _make(path: Path, teacher: nn.Module, data: Iterable[Any], of: str) -> None:
@@ -138,7 +144,7 @@ def _make(path: Path, teacher: nn.Module, data: Iterable[Any], of: str) -> None:
     if len({tuple(row.shape) for row in found.values()}) > 1:
         raise InputError("the teacher's outputs differ in shape from example to example; no cache is possible")
     keys_tensor = torch.from_numpy(np.frombuffer(b"".join(found), dtype=np.uint8).reshape(-1, _BYTES).copy())
-    unfinished = path.with_name(f"{path.name}.tmp")
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # several processes may make the same file at once
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(
