@@ -149,8 +149,8 @@ def table(results: list[dict[str, Any]], machine: str, rounds: int) -> str:
         f"{date.today().isoformat()}, {machine}.",
         f"Milliseconds of one call with 1 and with 32 images: medians of {rounds} calls in turns, wall clock "
         "(processor time). Accuracy in percent on the validation images (of the training file; int8 with the rest in "
-        "fp32) and, for fp32, bf16 and the chosen form, on the 5,000 test images. Bytes of the exported file. Written by "
-        "`run.py`.",
+        "fp32) and, for fp32, bf16 and the chosen form, on the 5,000 test images. Bytes of the exported file. Written "
+        "by `run.py`.",
     ]
     for result in results:
         lines += ["", f"## {result['model']} ({result['macs']:,} MACs)", ""]
