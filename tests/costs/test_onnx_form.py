@@ -19,7 +19,7 @@ class Named(nn.Module):
         self.fc = nn.Linear(3, 2)
 
     def forward(self, *, values, offset):
-        return self.fc(values) + offset, values
+        return self.fc(values) + offset, values * 2
 
 
 def test_keywords_and_two_outputs(tmp_path: Path) -> None:
