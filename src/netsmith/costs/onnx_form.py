@@ -75,7 +75,7 @@ def quantize_onnx(source: Path, target: Path, calibration: Sequence[Any]) -> Non
 
     names = _input_names(source)
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
+    class Reader(CalibrationDataReader):
         def __init__(self) -> None:
             self.left: Iterator[Any] = iter(calibration)
 

@@ -80,7 +80,7 @@ def _copy(model: nn.Module, bf16: bool) -> nn.Module:
 def _freezing() -> AbstractContextManager[Any]:
     from torch._inductor import config
 
-    return config.patch(freezing=True)  # type: ignore[no-any-return]
+    return config.patch(freezing=True)
 
 
 def _runner(model: nn.Module, bf16: bool, around: Callable[[], AbstractContextManager[Any]] = nullcontext) -> Run:

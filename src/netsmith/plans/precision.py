@@ -83,7 +83,7 @@ def plan_precision(
     else:
         assert budget is not None and data is not None
         menus = {
-            name: [_edit(wiring, name, use, bits, group, clip, False) for bits in (8, 4)]  # type: ignore[arg-type]
+            name: [_edit(wiring, name, use, bits, group, clip, False) for bits in (8, 4)]
             for name, use in weights.items()
         }
         edits = cheapest(wiring, budget, sensitivities(wiring, menus, data, progress=progress))
