@@ -96,7 +96,7 @@ def onnx_runs(model: nn.Module, data: dict[str, Any], rows: dict[str, dict[str, 
 
 
 def measured(model: nn.Module, data: dict[str, Any], options: argparse.Namespace, title: str) -> dict[str, Any]:
-    """Times of every form at each batch size, accuracy on validation and test images, and bytes of the file."""
+    """Times of every form at each batch size, accuracy on validation and test images, and bytes of the weights."""
     made = openvino_model(model, data["test"][0][:1])
     wanted = {n: make for n, make in openvino_forms(made, data["calibration"]).items() if n in options.forms}
     models: dict[str, Any] = {"floats": made}
@@ -106,7 +106,7 @@ def measured(model: nn.Module, data: dict[str, Any], options: argparse.Namespace
         for name in ("floats", *wanted):
             models[name] = models.get(name) or wanted[name]()
             write_openvino(models[name], Path(scratch) / "model.xml")
-            sizes[name] = sum((Path(scratch) / f"model.{kind}").stat().st_size for kind in ("xml", "bin"))
+            sizes[name] = (Path(scratch) / "model.bin").stat().st_size
             right_of[name] = right(openvino_runner(models[name], 1, "f32"), data["validation"])
             print(f"{title}: {name}, {sizes[name]:,} bytes, {right_of[name]} % of the validation images", flush=True)
     rows: dict[str, dict[str, Any]] = {}
@@ -149,7 +149,7 @@ def table(results: list[dict[str, Any]], machine: str, rounds: int) -> str:
         f"{date.today().isoformat()}, {machine}.",
         f"Milliseconds of one call with 1 and with 32 images: medians of {rounds} calls in turns, wall clock "
         "(processor time). Accuracy in percent on the validation images (of the training file; int8 with the rest in "
-        "fp32) and, for fp32, bf16 and the chosen form, on the 5,000 test images. Bytes of the exported file. Written "
+        "fp32) and, for fp32, bf16 and the chosen form, on the 5,000 test images. Bytes of the weights' file. Written "
         "by `run.py`.",
     ]
     for result in results:

@@ -23,6 +23,11 @@ def test_another_number_of_inputs() -> None:
         feed(["x"], (torch.ones(1), torch.ones(1)))
 
 
+def test_keywords_that_the_graph_does_not_know() -> None:
+    with pytest.raises(CaptureError, match="reads inputs named x_orig, y, the call gives x, y; give positional"):
+        feed(["x_orig", "y"], {"x": torch.ones(1), "y": torch.ones(1)})
+
+
 def test_quiet_gives_logging_back_even_when_something_raises(capsys: pytest.CaptureFixture[str]) -> None:
     before = logging.root.manager.disable
     with pytest.raises(ValueError, match="mine"), quiet():

@@ -54,6 +54,15 @@ def test_the_error_is_that_of_the_layer() -> None:
     assert abs(float(change) - done.errors["0.weight"][1]) < 1e-5
 
 
+def test_a_tied_weight_is_rounded_in_all_its_places() -> None:
+    model, x = network("tied")
+    wiring = netsmith.trace(model, x)
+    done = round_weights(wiring, plan_precision(wiring, scheme="int4"), [torch.randint(0, 20, (64, 7))])
+    assert done.model.head.weight is done.model.embed.weight
+    assert done.plan.refitted == {"embed.weight", "head.weight"}
+    assert netsmith.verify(model, done.model, done.plan, x).ok
+
+
 def test_bad_input() -> None:
     model, x = network("mlp")
     wiring = netsmith.trace(model, x)

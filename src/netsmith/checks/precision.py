@@ -41,7 +41,7 @@ def precision_outputs(original: nn.Module, edited: nn.Module, plan: Plan, exampl
     except Exception as error:
         return Check("outputs", "failed", f"forward raises {type(error).__name__}: {str(error)[:300]}")
     limit = _DYNAMIC if any(edit.dynamic for edit in plan.precisions) else _SAME
-    own, away = largest_difference(floats, found), largest_difference(before, found)
+    own, whole = largest_difference(floats, found), largest_difference(before, found)
     if own > limit:
         return Check(
             "outputs",
@@ -52,7 +52,7 @@ def precision_outputs(original: nn.Module, edited: nn.Module, plan: Plan, exampl
     return Check(
         "outputs",
         "stated error",
-        f"{away:.1e} of the largest output from the original's, {own:.1e} from those of the stored values as floats",
+        f"{whole:.1e} of the largest output from the original's, {own:.1e} from those of the stored values as floats",
     )
 
 

@@ -9,19 +9,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
+import torch
+
 from ..errors import CaptureError
 from ..wiring.inputs import as_arguments
 from ..wiring.recorder import tensors_in
 
 
 def feed(names: Sequence[str], inputs: Any) -> dict[str, Any]:
-    """Name of an input in the file -> NumPy array: keywords by name where they agree, else in order.
+    """Name of an input in the file -> NumPy array: keywords by name, others in order.
 
     Raises:
-        CaptureError: the file has another number of inputs than the call.
+        CaptureError: the file's inputs are not those of the call.
     """
     args, kwargs = as_arguments(inputs)
-    if kwargs and set(names) <= kwargs.keys():
+    if kwargs:
+        if not all(isinstance(kwargs.get(name), torch.Tensor) for name in names):
+            raise CaptureError(
+                f"the exported graph reads inputs named {', '.join(names)}, the call gives {', '.join(kwargs)}; give "
+                "positional inputs (a tuple of tensors) instead of keywords"
+            )
         return {name: kwargs[name].detach().cpu().numpy() for name in names}
     given = tensors_in((args, kwargs))
     if len(given) != len(names):

@@ -117,7 +117,7 @@ def _weights(wiring: Wiring, ignored: set[str], embeddings: bool) -> tuple[dict[
     readers: dict[str, set[str]] = {}
     for call in wiring.calls:
         for position, origin in enumerate(call.origins):
-            if origin.kind == "slot" and wiring.tensors[origin.name].dim() > 1:
+            if origin.kind == "slot" and _is_weight(wiring.tensors[origin.name]):
                 known = _READERS.get(call.name) == position
                 readers.setdefault(origin.name, set()).add(call.name if known else f"{call.name} argument")
     weights, left = {}, {}
@@ -128,8 +128,6 @@ def _weights(wiring: Wiring, ignored: set[str], embeddings: bool) -> tuple[dict[
             left[name] = f"is read by {', '.join(other or sorted(found))}, which needs floats"
         elif name in ignored:
             left[name] = "is to be ignored"
-        elif not tensor.is_floating_point() or name in wiring.recomputed:
-            continue
         elif "embedding" in found and not embeddings:
             left[name] = "is an embedding"
         elif tensor.numel() < _SMALLEST:
@@ -137,6 +135,10 @@ def _weights(wiring: Wiring, ignored: set[str], embeddings: bool) -> tuple[dict[
         else:
             weights[name] = "linear" if "linear" in found else min(found)
     return weights, left
+
+
+def _is_weight(tensor: torch.Tensor) -> bool:
+    return isinstance(tensor, torch.nn.Parameter) and tensor.dim() > 1 and tensor.is_floating_point()
 
 
 def _edit(

@@ -82,7 +82,8 @@ def round_weights(
                         slot.holder[slot.key] = new
         if progress:
             progress(number, len(plan.precisions), edit.tensor)
-    better = [name for name, (before, after) in errors.items() if after < before]
+    better = {name for name, (before, after) in errors.items() if after < before}
+    better |= {alias for alias, first in wiring.aliases.items() if first in better}
     return Repaired(model, plan.with_refitted(better), errors)
 
 

@@ -89,7 +89,8 @@ def sparsify(
         for slot in tensor_slots(model):
             if slot.name in made:
                 slot.tensor.copy_(made[slot.name])
-    return Repaired(model, plan.with_refitted(made), errors)
+    tied = {alias for alias, first in wiring.aliases.items() if first in made}
+    return Repaired(model, plan.with_refitted({*made, *tied}), errors)
 
 
 def _check(share: Any, pattern: Any, plan: Any, damping: Any) -> tuple[int, int] | None:
