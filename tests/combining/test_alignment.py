@@ -46,7 +46,7 @@ def test_every_axis_can_be_shuffled(kind: type[nn.Module], seed: int) -> None:
 @pytest.mark.parametrize("method", ["weights", "activations"])
 @pytest.mark.parametrize("kind", [Residual, Concatenated])
 def test_a_shuffled_network_is_put_back(kind: type[nn.Module], method: str) -> None:
-    model, x, wiring = network(kind)
+    model, _x, wiring = network(kind)
     other = shuffled(model, wiring, 5)
     data = [torch.randn(16, *NETWORKS[kind][1:]) for _ in range(4)]
     aligned = align(wiring, other, data=data, method=method)
@@ -90,7 +90,7 @@ def test_units_with_a_place_stay() -> None:
 
 
 def test_says_what_is_wrong() -> None:
-    model, x, wiring = network(Residual)
+    model, _x, wiring = network(Residual)
     with pytest.raises(InputError, match="'magic' is unknown; there are 'weights', 'activations'"):
         align(wiring, model, method="magic")
     with pytest.raises(EvidenceError, match="needs data"):

@@ -38,7 +38,7 @@ def test_linear_ties_and_slerp_are_those_of_tensors(tmp_path: Path) -> None:
 
 def test_shards_have_an_index_and_the_rest_comes_along(tmp_path: Path) -> None:
     _, a, b = pair(tmp_path)
-    found = merge_checkpoints(recipe("linear", None, a, b), tmp_path / "out", shard_bytes=700)
+    found = merge_checkpoints(recipe("linear", None, a, b), tmp_path / "out", shard_bytes=500)
     assert len(found.shards) > 2
     index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
     assert index["weight_map"].keys() == tensors(None).keys()
