@@ -180,6 +180,8 @@ class Reader:
             FileError: the file ended early or cannot be read.
         """
         size = (last - first) * stored.dtype.itemsize
+        if not size:
+            return torch.empty(0, dtype=stored.dtype)
         if len(self.buffer) < size:
             self.buffer = np.empty(size, dtype=np.uint8)
         try:

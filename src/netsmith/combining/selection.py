@@ -51,7 +51,8 @@ class Smallest:
     def next_pass(self) -> None:
         """After every chunk was surveyed."""
         below = self.counts.cumsum(0)
-        digit = min(int(torch.searchsorted(below, self.rank, right=True)), (1 << 16) - 1)
+        largest = 0x7FFF if self.shift == 16 * (self.passes - 1) else 0xFFFF  # the first digit has no sign
+        digit = min(int(torch.searchsorted(below, self.rank, right=True)), largest)
         self.rank -= int(below[digit] - self.counts[digit])
         self.equal = int(self.counts[digit])  # as large as the threshold
         self.prefix = (self.prefix << 16) | digit
@@ -62,6 +63,8 @@ class Smallest:
 
     def mask(self, bits: Tensor) -> Tensor:
         """True where an element of the chunk is one of the smallest."""
+        if not self.first_is_smaller and not self.skip:
+            return bits <= self.prefix  # of those equal to the threshold all that are left
         smaller = bits < self.prefix
         if not self.rank:
             return smaller

@@ -138,7 +138,8 @@ def _elected(parts: list[Tensor], shares: Sequence[float], normalize: bool) -> T
         if normalize:
             divisor.add_(agreeing.sign_(), alpha=share)
     if normalize:
-        mixed.div_(torch.where(divisor == 0, 1.0, divisor))
+        # Where nobody agrees there is nothing to divide; where weights are negative their sum may vanish too.
+        mixed.div_(divisor.clamp_(min=_TINY) if min(shares) >= 0 else torch.where(divisor == 0, 1.0, divisor))
     return mixed.mul_(sign)
 
 

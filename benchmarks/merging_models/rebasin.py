@@ -1,0 +1,97 @@
+"""The loss between two networks trained from different seeds, before and after alignment and REPAIR.
+
+    python benchmarks/merging_models/rebasin.py --cifar FOLDER [--shared ../shared/data]
+
+The digits MLP (64-512-512-512-10) and ResNet are trained here; the CIFAR ResNet-20s come from cifar.py. The second
+network is aligned to the first by weights and by activations on training images; the loss on test images is measured
+along the straight line between the two. The barrier is the most by which it exceeds the line between the losses of the
+ends. Writes the "rebasin" part of results.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from cifar import images, splits
+from report import keep
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from training import accuracy, loss_of, mlp, seeded, trained
+
+from netsmith.combining import align, barrier, merge_models, repair
+from netsmith.data import digits
+from netsmith.wiring import trace
+from netsmith.zoo import cifar_resnet, digits_resnet
+
+
+def case(a: nn.Module, b: nn.Module, train: Tensor, x: Tensor, y: Tensor, points: int = 5) -> dict[str, Any]:
+    """Barriers between two networks in all ways."""
+    batches = list(train.split(128))
+
+    def loss(model: nn.Module) -> float:
+        return loss_of(model, x, y)
+
+    def row(other: nn.Module, mended: bool) -> dict[str, Any]:
+        def mend(model: nn.Module) -> nn.Module:
+            return repair(model, [a, other], batches, most_examples=len(train))
+
+        found = barrier(a, other, loss, points=points, mend=mend if mended else None)
+        middle = merge_models([a, other])
+        middle = mend(middle) if mended else middle
+        return {
+            "losses": [round(v, 4) for v in found.losses],
+            "barrier": round(found.height, 4),
+            "accuracy_halfway": round(accuracy(middle, x, y), 4),
+        }
+
+    wiring = trace(a, train[:4])
+    result: dict[str, Any] = {"accuracies": [round(accuracy(m, x, y), 4) for m in (a, b)]}
+    result["as trained"] = row(b, False)
+    result["as trained, REPAIR"] = row(b, True)
+    for method in ("weights", "activations"):
+        start = time.perf_counter()
+        aligned = align(wiring, b, data=batches, method=method, most_examples=len(train))
+        seconds = round(time.perf_counter() - start, 1)
+        with torch.no_grad():
+            exact = float((aligned.model(x[:200]) - b(x[:200])).abs().max() / b(x[:200]).abs().max())
+        for name, mended in ((f"aligned by {method}", False), (f"aligned by {method}, REPAIR", True)):
+            result[name] = row(aligned.model, mended)
+            removed = 1 - result[name]["barrier"] / result["as trained"]["barrier"]
+            result[name] |= {"removed": round(removed, 4), "seconds": seconds, "outputs_moved": exact}
+            print(f"  {name}: {result[name]}", flush=True)
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shared", type=Path, default=Path(__file__).parents[3] / "shared" / "data")
+    parser.add_argument("--cifar", type=Path, help="folder with resnet20-0.safetensors and resnet20-1.safetensors")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    data = digits()
+    x, y = data.train.images, data.train.labels
+    found: dict[str, Any] = {}
+    for name, make, epochs in (("digits MLP", mlp, 20), ("digits ResNet", lambda: digits_resnet(24), 10)):
+        print(name, flush=True)
+        a, b = (trained(seeded(make, seed), seed, x, y, epochs) for seed in (0, 1))
+        found[name] = case(a, b, x[:1024], data.test.images, data.test.labels, points=11 if "MLP" in name else 5)
+        keep("rebasin", found)
+    if options.cifar is not None:
+        print("CIFAR ResNet-20", flush=True)
+        nets = []
+        for seed in (0, 1):
+            model = cifar_resnet(20)
+            model.load_state_dict(load_file(options.cifar / f"resnet20-{seed}.safetensors"))
+            nets.append(model.eval())
+        (train, _), _ = splits(*images(options.shared / "cifar10-jpeg" / "train.parquet"))
+        tx, ty = images(options.shared / "cifar10-jpeg" / "test.parquet")
+        found["CIFAR ResNet-20"] = case(nets[0], nets[1], train[:1024], tx[:2000], ty[:2000])
+        keep("rebasin", found)
+
+
+if __name__ == "__main__":
+    main()
