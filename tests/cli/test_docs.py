@@ -16,7 +16,7 @@ DOCS = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
 
 
 def test_exactly_these_commands() -> None:
-    assert sorted(COMMANDS) == ["cut", "demo", "inspect", "measure", "shrink", "verify"]
+    assert sorted(COMMANDS) == ["cut", "demo", "ensemble", "inspect", "measure", "shrink", "verify"]
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

@@ -9,6 +9,7 @@ import typer
 from .. import __version__
 from .cut import cut
 from .demo import demo
+from .ensemble import ensemble
 from .group import INTERNAL, Commands, complain
 from .inspect import inspect
 from .measure import measure
@@ -53,6 +54,10 @@ app.command(
     epilog="Example:  netsmith cut netsmith.zoo:digits_resnet --weights digits.safetensors --input 1,1,8,8 "
     "--blocks 2 --data digits --out out/cut"
 )(cut)
+app.command(
+    epilog="Example:  netsmith ensemble small=out/small large=netsmith.zoo:digits_resnet@digits.safetensors "
+    "--kind cascade --target-cost 50% --data digits:validation --eval digits:test --input 1,1,8,8 --out out/both"
+)(ensemble)
 app.command(epilog="Example:  netsmith verify out/small")(verify)
 app.command(epilog="Example:  netsmith measure torchvision:mobilenet_v2 --json")(measure)
 
