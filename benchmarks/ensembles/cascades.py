@@ -79,14 +79,17 @@ def pruned(
 
 def gathered(models: dict[str, nn.Module], data: tuple[Tensor, Tensor], name: str, kept: Path | None) -> Outputs:
     """What the networks say of a set of images."""
-    file = None if kept is None else kept / f"{name.replace(' ', '-')}.safetensors"
-    if file is None or not file.is_file():
-        found = gather(models, zip(data[0].split(250), data[1].split(250), strict=True))
+    scores = []
+    for network, model in models.items():
+        file = None if kept is None else kept / f"{name}-{network}.safetensors".replace(" ", "-").replace("÷", "-")
+        if file is not None and file.is_file():
+            scores.append(load_file(file)["scores"])
+            continue
+        found = gather({network: model}, zip(data[0].split(250), data[1].split(250), strict=True))
+        scores.append(found.scores[0])
         if file is not None:
-            save_file({"scores": found.scores, "labels": found.labels}, file)
-        return found
-    tensors = load_file(file)
-    return Outputs(tuple(models), tensors["scores"], tensors["labels"])
+            save_file({"scores": scores[-1]}, file)
+    return Outputs(tuple(models), torch.stack(scores), data[1])
 
 
 def reached(model: Cascade, outputs: Outputs) -> list[float]:
@@ -168,6 +171,7 @@ def main() -> None:
     here = Path(__file__).parent
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=here.parents[2] / "shared" / "data")
+    parser.add_argument("--pruned", nargs="*", default=["20:1.5", "56:2"], help="depth:speedup")
     parser.add_argument("--keep", type=Path, help="folder for pruned networks and outputs")
     parser.add_argument("--out", type=Path, default=here)
     options = parser.parse_args()
@@ -178,7 +182,7 @@ def main() -> None:
     calibration = list(train[0][:CALIBRATION].split(64))
     models: dict[str, nn.Module] = {f"resnet{d}": trained(d, options.shared) for d in (20, 56)}
     plans: dict[str, Plan] = {}
-    for depth, speedup in ((20, 1.5), (56, 2)):
+    for depth, speedup in ((int(case.split(":")[0]), float(case.split(":")[1])) for case in options.pruned):
         name = f"resnet{depth}÷{speedup:g}"
         models[name], plans[name] = pruned(depth, speedup, calibration, options.shared, options.keep)
     test = images(options.shared / "cifar10-jpeg" / "test.parquet")
@@ -191,7 +195,7 @@ def main() -> None:
     machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"
     found: dict[str, Any] = {"date": date.today().isoformat(), "machine": machine, "alone": [], "cascades": []}
     made: dict[str, nn.Module] = dict(models)
-    for members in CASCADES:
+    for members in (chain for chain in CASCADES if all(name in models for name in chain)):
         for name, seen in outputs.items():
             big = float((seen.scores[seen.names.index("resnet56")].argmax(1) == seen.labels).double().mean())
             targets = {

@@ -20,6 +20,7 @@ def test_exactly_these_commands() -> None:
         "cut",
         "demo",
         "distil",
+        "ensemble",
         "export",
         "finetune",
         "grow",

@@ -10,6 +10,7 @@ from .. import __version__
 from .cut import cut
 from .demo import demo
 from .distil import distil
+from .ensemble import ensemble
 from .export import export
 from .finetune import finetune
 from .group import INTERNAL, Commands, complain
@@ -80,6 +81,10 @@ app.command(
     epilog="Example:  netsmith merge netsmith.zoo:digits_resnet --weights digits.safetensors --input 1,1,8,8 "
     "--out out/merged"
 )(merge)
+app.command(
+    epilog="Example:  netsmith ensemble small=out/small large=netsmith.zoo:digits_resnet@digits.safetensors "
+    "--kind cascade --target-cost 50% --data digits:validation --eval digits:test --input 1,1,8,8 --out out/both"
+)(ensemble)
 app.command(epilog="Example:  netsmith verify out/small")(verify)
 app.command(epilog="Example:  netsmith export out/small --to openvino --out out/openvino")(export)
 app.command(epilog="Example:  netsmith measure torchvision:mobilenet_v2 --json")(measure)

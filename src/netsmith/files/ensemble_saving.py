@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import ValidationError
 from torch import nn
 
 from .. import __version__
 from ..combining.ensembles import Additive, Cascade, Ensemble, Mixture, Parallel, Stack, TreeEnsemble, Wrapped
 from ..errors import InputError, ModelError, PlanError
 from ..plans.plan import Plan
-from .ensemble_schema import FORMAT, VERSION
+from .ensemble_schema import FORMAT, VERSION, EnsembleEntry
 from .folder import new_folder
 from .plan_file import checksum, plan_to_json
 from .plan_schema import WeightsEntry
@@ -82,10 +83,19 @@ def save_ensemble(
         record: dict[str, Any] = {"format": FORMAT, "version": VERSION, "netsmith": __version__}
         record |= {"ensemble": structure, "weights": weights.model_dump()}
         record["checksum"] = checksum(record)
+        _check_readable(record)
         (folder / ENSEMBLE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         (folder / CARD).write_text(_card(apart, Path(path).resolve().name, list(built), notes), encoding="utf-8")
         for name, text in (beside or {}).items():
             (folder / name).write_text(text, encoding="utf-8")
+
+
+def _check_readable(record: dict[str, Any]) -> None:
+    """Raise InputError if ``load_ensemble`` would refuse this."""
+    try:
+        EnsembleEntry.model_validate(record)
+    except (ValidationError, RecursionError) as error:
+        raise InputError(f"the ensemble cannot be written as a file: {error}") from error
 
 
 def built_members(model: Ensemble, prefix: str = "") -> list[tuple[str, nn.Module]]:

@@ -46,7 +46,8 @@ def named(members: Members) -> dict[str, nn.Module]:
         members: name -> model, or models alone, which are called "0", "1", ...
 
     Raises:
-        InputError: no member, something that is no module, or a name that is empty or holds a dot or a slash.
+        InputError: no member, something that is no module, or a name that is empty, of more than 100 characters, starts
+            with "_" or holds a slash.
         ModelError: a member cannot be copied.
     """
     if isinstance(members, nn.Module) or not isinstance(members, Mapping | Sequence):
@@ -57,8 +58,14 @@ def named(members: Members) -> dict[str, nn.Module]:
     for name, model in given.items():
         if not isinstance(model, nn.Module):
             raise InputError(f"member {name!r} is a {type(model).__name__}, not a torch.nn.Module")
-        if not isinstance(name, str) or not name or not name.isprintable() or set(name) & set("./"):
-            raise InputError(f"member name {name!r}: use a short text without dots and slashes, e.g. 'resnet20'")
+        if (
+            not isinstance(name, str)
+            or not 0 < len(name) <= 100
+            or not name.isprintable()
+            or name[0] == "_"
+            or "/" in name
+        ):
+            raise InputError(f"member name {name!r:.120}: use a short text without a slash, e.g. 'resnet20'")
     try:
         return {name: copy.deepcopy(model).eval() for name, model in given.items()}
     except Exception as error:  # deepcopy runs the models' own code

@@ -15,7 +15,9 @@ from ...errors import BudgetError, InputError
 from ...plans import Budget
 from ...wiring.recorder import tensors_in
 from .blend import blend
-from .cascading import cascade
+from .calibration import temperature
+from .cascade import Cascade
+from .cascading import stages
 from .container import Ensemble, Members, named
 from .mixture import mixture
 from .outputs import Outputs, gather
@@ -23,6 +25,7 @@ from .parallel import parallel
 from .quality import Quality, macs_of
 from .recorded import judge, recorded, with_members
 from .stack import stack
+from .thresholds import best_of, choices
 
 KINDS = ("single", "parallel", "blend", "stack", "mixture", "cascade")
 _CASCADE_SHARES = (0.1, 0.25, 0.5)  # of the examples that may go on, about, from one member to the next
@@ -168,11 +171,14 @@ def _cascades(
     for chain in chains:
         part = Outputs(tuple(chain), outputs.scores[[names.index(n) for n in chain]], outputs.labels)
         costs = [macs[n] for n in chain]
-        for share in _CASCADE_SHARES:
-            for combine in ("last", "mean"):
-                target = costs[0] + share * sum(costs[1:])
-                made = cascade({n: members[n] for n in chain}, part, costs=costs, target_cost=target, combine=combine)
-                yield f"cascade: {' → '.join(chain)}, {share:.0%} go on, {combine}", "cascade", made
+        heat = torch.tensor([temperature(scores, part.labels) for scores in part.scores])
+        for combine in ("last", "mean"):
+            tried = list(choices(*stages(part, heat.tolist(), "probability", combine), costs))
+            for share in _CASCADE_SHARES:
+                chosen = best_of(tried, None, costs[0] + share * sum(costs[1:]))
+                thresholds = torch.tensor(chosen.thresholds, dtype=torch.float32)
+                at_share = Cascade({n: members[n] for n in chain}, "probability", combine, heat, thresholds)
+                yield f"cascade: {' → '.join(chain)}, {share:.0%} go on, {combine}", "cascade", at_share.eval()
 
 
 def _marked(candidates: list[Candidate]) -> list[Candidate]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from ...errors import BudgetError, InputError
 
 NEVER = 2.0  # no confidence reaches it
-_TRIED = 4096  # combinations of thresholds, about
+_TRIED = 4000  # combinations of thresholds, about
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def choose(
     """The cheapest thresholds that reach an accuracy, or the most accurate ones within a mean cost.
 
     For each member the quantiles of its confidence are tried, and that nobody leaves; for K members all combinations
-    of about 4096^(1/(K-1)) of them.
+    of about 4000^(1/(K-1)) of them.
 
     Args:
         confidence: (K-1, N) after each member but the last.
@@ -63,7 +63,11 @@ def choose(
         raise InputError("give one of target_accuracy and target_cost")
     if target_accuracy is not None and not 0 <= target_accuracy <= 1:
         raise InputError(f"target_accuracy is a share of right answers in 0..1, not {target_accuracy}")
-    tried = list(choices(confidence, right, costs))
+    return best_of(list(choices(confidence, right, costs)), target_accuracy, target_cost)
+
+
+def best_of(tried: Sequence[Choice], target_accuracy: float | None, target_cost: float | None) -> Choice:
+    """What ``choose`` returns, out of choices that were worked out before."""
     if target_accuracy is not None:
         good = [c for c in tried if c.accuracy >= target_accuracy]
         if not good:
@@ -75,9 +79,8 @@ def choose(
         return min(good, key=lambda c: (c.mean_cost, -c.accuracy))
     good = [c for c in tried if c.mean_cost <= (target_cost or 0)]
     if not good:
-        raise BudgetError(
-            f"no thresholds keep the mean cost within {target_cost:,.0f}; the first member alone costs {costs[0]:,.0f}"
-        )
+        least = min(c.mean_cost for c in tried)
+        raise BudgetError(f"no thresholds keep the mean cost within {target_cost:,.0f}; the least is {least:,.0f}")
     return max(good, key=lambda c: (c.accuracy, -c.mean_cost))
 
 
@@ -85,21 +88,34 @@ def choices(confidence: Tensor, right: Tensor, costs: Sequence[float]) -> Iterat
     """What each combination of thresholds gives."""
     count = max(2, int(_TRIED ** (1 / max(1, len(confidence)))))
     grids = [_candidates(row, count) for row in confidence]
-    for thresholds in itertools.product(*grids):
-        yield outcome(confidence, right, costs, thresholds)
+    for first in itertools.product(*grids[:-1]):
+        yield from _outcomes(confidence, right, costs, first, grids[-1])
 
 
 def outcome(confidence: Tensor, right: Tensor, costs: Sequence[float], thresholds: Sequence[float]) -> Choice:
     """What some thresholds give on this data."""
-    there = torch.ones(right.shape[1], dtype=torch.bool)
+    return next(iter(_outcomes(confidence, right, costs, tuple(thresholds[:-1]), [thresholds[-1]])))
+
+
+def _outcomes(
+    confidence: Tensor, right: Tensor, costs: Sequence[float], first: tuple[float, ...], last: Sequence[float]
+) -> Iterator[Choice]:
+    """What the thresholds ``first`` give together with each of ``last``, computed for all of them at once."""
+    examples = right.shape[1]
+    there = torch.ones(examples, dtype=torch.bool)
     correct, reached = 0, []
-    for k, answers in enumerate(right):
-        reached.append(float(there.float().mean()))
-        leaves = there & (confidence[k] >= thresholds[k]) if k < len(confidence) else there
-        correct += int((answers & leaves).sum())
+    for k, threshold in enumerate(first):
+        reached.append(int(there.sum()) / examples)
+        leaves = there & (confidence[k] >= threshold)
+        correct += int((right[k] & leaves).sum())
         there = there & ~leaves
-    mean = sum(cost * share for cost, share in zip(costs, reached, strict=True))
-    return Choice(tuple(thresholds), correct / right.shape[1], mean, float(sum(costs)), tuple(reached))
+    reached.append(int(there.sum()) / examples)
+    goes_on = there & (confidence[-1] < torch.tensor(last)[:, None])  # (thresholds, N)
+    scored = (torch.where(goes_on, right[-1], right[-2]) & there).sum(1) + correct
+    for threshold, share, count in zip(last, goes_on.sum(1).tolist(), scored.tolist(), strict=True):
+        shares = (*reached, share / examples)
+        mean = sum(cost * each for cost, each in zip(costs, shares, strict=True))
+        yield Choice((*first, threshold), count / examples, mean, float(sum(costs)), shares)
 
 
 def _candidates(confidence: Tensor, count: int) -> list[float]:

@@ -14,14 +14,15 @@ from .outputs import Outputs
 from .pooling import pool
 
 _STEPS = 500
+_CERTAIN = 1e3  # weight of the equation Σ w = 1 against one of the others
 _SMALL = 1e-4  # weights below this share are rounding of the fit, not members
 
 
 def least_squares(outputs: Outputs) -> Tensor:
-    """Weights ≥ 0 for which the weighted probabilities lie nearest to the labels' (1 for the right class, else 0).
+    """Weights ≥ 0 with sum 1 for which the mean probabilities lie nearest to 1 for the right class and 0 for others.
 
     Returns:
-        (M,) float64, sum 1.
+        (M,) float64.
 
     Source: stacked regressions with non-negative weights, Breiman, Machine Learning 24, 1996.
     """
@@ -30,9 +31,11 @@ def least_squares(outputs: Outputs) -> Tensor:
 
     probabilities = outputs.log_probabilities().double().exp()  # (M, N, C)
     target = one_hot(outputs.labels, probabilities.shape[-1]).double().flatten()
-    fitted = LinearRegression(fit_intercept=False, positive=True).fit(
-        probabilities.flatten(1).T.numpy(), target.numpy()
-    )
+    # One more equation, Σ w = 1, that outweighs all others.
+    strong = _CERTAIN * len(target) ** 0.5
+    rows = torch.cat([probabilities.flatten(1), torch.full((len(probabilities), 1), strong)], 1)  # (M, N·C + 1)
+    target = torch.cat([target, torch.tensor([strong])])
+    fitted = LinearRegression(fit_intercept=False, positive=True).fit(rows.T.numpy(), target.numpy())
     return _shares(torch.from_numpy(np.asarray(fitted.coef_)))
 
 
