@@ -20,12 +20,12 @@ from cifar import images, splits
 from report import keep
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from training import accuracy, loss_of, mlp, seeded, trained
 
 from netsmith.combining import align, barrier, merge_models, repair
 from netsmith.data import digits
 from netsmith.wiring import trace
 from netsmith.zoo import cifar_resnet, digits_resnet
+from training import accuracy, loss_of, mlp, seeded, trained
 
 
 def case(a: nn.Module, b: nn.Module, train: Tensor, x: Tensor, y: Tensor, points: int = 5) -> dict[str, Any]:

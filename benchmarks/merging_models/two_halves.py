@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from report import keep
 from torch import nn
-from training import accuracy, mlp, seeded, trained
 
 from netsmith.combining import fisher, fisher_importance, merge_models, regmean, regmean_plus, repair, uniform_soup
 from netsmith.data import digits
 from netsmith.evidence import activations
 from netsmith.wiring import trace
 from netsmith.zoo import digits_resnet
+from training import accuracy, mlp, seeded, trained
 
 SCALES = (0.4, 0.6, 0.8, 1.0)
 DENSITIES = (0.2, 0.5, 0.8)
