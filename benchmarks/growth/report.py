@@ -57,10 +57,14 @@ def _coverage(found: dict[str, dict[str, Any]]) -> list[str]:
     failed = {model: r for model, r in found.items() if not r["ok"]}
     if failed:
         lines += ["", "Not grown, or not equal:", ""]
-        lines += [
-            f"* {model}: {r.get('reason', 'nothing to grow')} ({r.get('stage', '')})" for model, r in failed.items()
-        ]
+        lines += [f"* {model}: {_why(r)}" for model, r in failed.items()]
     return [*lines, ""]
+
+
+def _why(record: dict[str, Any]) -> str:
+    if "difference" in record:
+        return f"differs by {_double(record):.1e} in float64"
+    return f"{record.get('reason', 'over the limit on time')}, stage {record.get('stage', '?')}"
 
 
 def _double(record: dict[str, Any]) -> float:
