@@ -120,7 +120,7 @@ def _relative(a: torch.Tensor, b: torch.Tensor) -> float:
 
 def attempt(entry: dict[str, Any], tell: Any) -> dict[str, Any]:
     """One model, in the child. ``tell`` leaves what is known for the case that the child dies."""
-    record: dict[str, Any] = {"ok": False, "offered": False}
+    record: dict[str, Any] = {"offered": False}
     try:
         torch.manual_seed(0)
         model, x, _ = build(entry)
@@ -134,7 +134,7 @@ def attempt(entry: dict[str, Any], tell: Any) -> dict[str, Any]:
             record["difference"] = differences(model, plan, x, entry)
             before, after = (sum(p.numel() for p in m.parameters()) for m in (model, netsmith.apply(model, plan)))
             record["params"] = round(after / before, 2)
-            record["ok"] = _equal(record["difference"])
+        record["ok"] = record["offered"] and _equal(record["difference"])
     except Exception as error:
         text = str(error).strip().splitlines()
         record.update(ok=False, reason=f"{type(error).__name__}: {text[0][:300] if text else ''}")

@@ -4,10 +4,11 @@
 
 The small network is ``digits_resnet(width=4)``. Grown, every axis is twice as wide and three blocks are inserted; the
 big network trained from scratch has exactly that structure, with fresh weights. Cost is multiply-accumulates of one
-example times the examples trained on, the small network's training included. Epochs and learning rates were chosen on
-the validation split with seed 9, once; each seed has a split of its own, and the test split is looked at once. Beside
-the big network's full training there is one that may cost as much as the grown network's, with a schedule of that
-length. One thread. Writes training.json; ``report.py`` makes the table.
+example times the examples trained on, the small network's training included. The width to start from (2, 4 or 6), the
+epochs and the learning rate after growing (0.05 or 0.1) were chosen on the validation split with seed 9; each seed has
+a split of its own, and its test split is looked at once. Beside the big network's full training there is one that may
+cost as much as the grown network's, with a schedule of that length. One thread. Writes training.json; ``report.py``
+makes the table.
 """
 
 from __future__ import annotations
