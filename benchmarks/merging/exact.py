@@ -75,9 +75,9 @@ def builders(shared: Path) -> dict[str, tuple[Callable[[], nn.Module], int]]:
         "resnet56-jpeg": (lambda: oneshot().trained(56, shared), 32)
     }
     for name in TORCHVISION:
-        found[name] = (lambda name=name: lively(torchvision.models.get_model(name, weights=None)), 128)  # type: ignore[misc]
+        found[name] = (lambda name=name: lively(torchvision.models.get_model(name, weights=None)), 64)  # type: ignore[misc]
     for name in TIMM:
-        found[name] = (lambda name=name: lively(timm.create_model(name)), 224 if name.endswith("224") else 128)  # type: ignore[misc]
+        found[name] = (lambda name=name: lively(timm.create_model(name)), 224 if name.endswith("224") else 64)  # type: ignore[misc]
     return found
 
 
@@ -111,6 +111,7 @@ def measured(model: nn.Module, side: int, rounds: int) -> dict[str, Any]:
     merged = netsmith.apply(model, plan)
     norms = [sum("running_mean" in name for name in m.state_dict()) for m in (model, merged)]
     row: dict[str, Any] = {
+        "side": side,
         "merges": len(plan.edits),
         "norms": f"{norms[0]} → {norms[1]}",
         "difference": difference(model, merged, x[:4]),
@@ -118,7 +119,7 @@ def measured(model: nn.Module, side: int, rounds: int) -> dict[str, Any]:
         "planned_s": round(seconds, 1),
     }
     models, keys = [model, merged], ["before", "after"]
-    if hasattr(timm.models, "repvgg") and any(hasattr(m, "reparameterize") for m in model.modules()):
+    if any(hasattr(m, "reparameterize") for m in model.modules()):
         models.append(reparameterize_model(copy.deepcopy(model)).eval())
         keys.append("timm")
         row["timm_difference"] = difference(model, models[-1], x[:4])
@@ -154,13 +155,12 @@ def table(results: dict[str, Any]) -> str:
     machines = sorted({row["machine"] for row in results.values()})
     lines = ["# Exact merges", "", "Made by `exact.py`, which says what is measured.", ""]
     lines += [
-        f"{', '.join(dates)}; {'; '.join(machines)}. Milliseconds of processor time, medians, in turns; images of "
-        "128², resnet56 32².",
+        f"{', '.join(dates)}; {'; '.join(machines)}. Milliseconds of processor time, medians, in turns.",
         "",
     ]
     lines += [
-        "| network | merges | norms | difference | verified | batch 1, ms | | batch 32, ms | | timm's own, ms |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| network | images | merges | norms | difference | verified | batch 1 | | batch 32 | | timm's own, ms |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, row in results.items():
         times = [
@@ -169,7 +169,7 @@ def table(results: dict[str, Any]) -> str:
         ]
         own = f"{row['timm_ms_batch_1']}, {row['timm_ms_batch_32']}" if "timm_ms_batch_1" in row else "–"
         lines.append(
-            f"| {name} | {row['merges']} | {row['norms']} | {row['difference']:.1e} | "
+            f"| {name} | {row['side']}² | {row['merges']} | {row['norms']} | {row['difference']:.1e} | "
             f"{'yes' if row['verified'] else 'no'} | {times[0]} | {times[1]} | {own} |"
         )
     return "\n".join([*lines, ""])

@@ -157,6 +157,22 @@ def test_tf_padding_and_activations_inside_a_normalization(tmp_path: Path) -> No
     assert type(small[0]) is layers.Conv2dSame and isinstance(small[1], nn.SiLU)
 
 
+@pytest.mark.parametrize("name", ["RepVggBlock", "MobileOneBlock"])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_it_is_what_timm_makes_of_its_own_blocks(name: str, stride: int, tmp_path: Path) -> None:
+    byobnet = pytest.importorskip("timm.models.byobnet")
+
+    def build() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), getattr(byobnet, name)(4, 4, 3, stride=stride))
+
+    model = lively(build)
+    small, plan = fused(model, IMAGES, tmp_path, build)
+    assert [edit.into for edit in plan.fusions] == ["2"] and norms(small) == 0
+    model[2].reparameterize()
+    with torch.no_grad():
+        torch.testing.assert_close(small(IMAGES), model(IMAGES), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("kind", "why"),
     [

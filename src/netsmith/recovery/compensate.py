@@ -64,7 +64,7 @@ def compensate(
         strength: ridge penalty, as a share of the mean input variance.
         steps: of refinement where a rectifier follows: what it cuts off need not be reproduced. 0: none.
         fold: merge removed units with similar ones that stay first, on all axes that allow it or on those named; see
-            ``folding``. It seldom helps: see benchmarks/merging.
+            ``folding``. It did not help where it was measured: docs/python.md.
         mask: inputs -> (examples, positions), false or 0 where padding is, which then does not count; e.g.
             ``lambda x: x["attention_mask"]``.
         seed: of the sampled positions.
