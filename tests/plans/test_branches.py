@@ -109,6 +109,8 @@ def test_attentions_move_up_in_the_cache_also_when_cut_twice() -> None:
 def test_a_cache_that_would_be_confused() -> None:
     with pytest.raises(PlanError, match=r"no layer would be left that has model\.layers\.\*\.self_attn:layer_idx"):
         planned(llama(), *(f"model.layers.{i}.self_attn" for i in range(3)))
+    with pytest.raises(PlanError, match="a cache that counts by it would stay empty"):
+        planned(llama(num_hidden_layers=1), "model.layers.0.self_attn")
     kinds = ["full_attention", "sliding_attention", "full_attention"]
     config = transformers.Qwen3Config(
         head_dim=8, layer_types=kinds, use_sliding_window=True, sliding_window=4, num_key_value_heads=2, **SMALL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 from torch import nn
 
@@ -34,6 +35,8 @@ def indices_without(model: nn.Module, stack: str, gone: Sequence[str], silent: S
         full = [".".join(piece for piece in (place, path) if piece) for place in places]
         mute = {i for i in values if any(full[i] == s or full[i].startswith(f"{s}.") for s in silent)} - deleted
         by_place = _is_index(values)
+        if mute and len(places) == 1 and values == {0: 0}:  # too few to tell an index by
+            _refuse_silence(f"{stack}.*.{key}")
         if not (deleted or mute) or not (by_place or _is_index(dict(enumerate(values.values())))):
             continue
         lost = deleted | mute if by_place else (deleted | mute) & set(values)
@@ -89,6 +92,10 @@ def _is_index(values: Mapping[int, int]) -> bool:
     return not others and first in (0, 1) and len(values) >= 2 + first
 
 
+def _refuse_silence(what: str) -> NoReturn:
+    raise PlanError(f"no layer would be left that has {what}: a cache that counts by it would stay empty")
+
+
 def _check_cache(
     model: nn.Module,
     stack: str,
@@ -99,7 +106,7 @@ def _check_cache(
 ) -> None:
     """Raise where layers cannot move up in a cache that knows them by these numbers."""
     if not moved:
-        raise PlanError(f"no layer would be left that has {what}: a cache that counts by it would stay empty")
+        _refuse_silence(what)
     first = min(values.values())
     if len(values) < count and sorted(values.values()) != list(range(first, first + len(values))):
         raise PlanError(f"{what} numbers layers of several kinds, of which only one would move up")
