@@ -114,9 +114,8 @@ class Run:
             resumed = None
         if self.best:
             restore_tensors(self._tensors(), self.best)
-        elif self.accelerator.num_processes > 1:
-            for buffer in self.model.buffers():
-                torch.distributed.broadcast(buffer, 0)
+        for buffer in self.model.buffers() if self.accelerator.num_processes > 1 else ():
+            torch.distributed.broadcast(buffer, 0)  # statistics over a batch are each process's own
         self.stepper.zero_grad()
         self._undress()
 
@@ -126,7 +125,8 @@ class Run:
         begin_pass(training.seed, at.epoch, self.device, self.data)
         waiting = groups(self.data, training.accumulate)
         for _ in range(at.group):
-            next(waiting, None)
+            if next(waiting, None) is None:
+                break
         if resumed is not None:
             restore_random(resumed.tensors, self.accelerator.process_index, self.device)
         for group in waiting:
