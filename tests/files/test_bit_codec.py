@@ -44,6 +44,7 @@ def test_a_sparse_model_there_and_back(tmp_path: Path) -> None:
     netsmith.save(small, tmp_path / "small", plan=plan)
     assert netsmith.load(tmp_path / "small", NETWORKS["residual"][0])(x).equal(small(x))
     assert plan_from_json(plan_to_json(plan)) == plan
+    assert "weights set to zero (2:4) |" in (tmp_path / "small" / "card.md").read_text()
 
 
 def test_a_damaged_mask_in_a_plan() -> None:

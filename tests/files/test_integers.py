@@ -48,6 +48,8 @@ def test_there_and_back(name: str, scheme, tmp_path: Path, torchao: None) -> Non
     else:
         assert held[f"{edit.tensor}:qdata"].dtype == torch.int8
     assert edit.tensor not in held
+    card = (tmp_path / "small" / "card.md").read_text()
+    assert f"| `{edit.tensor}` | int{edit.bits}, a scale" in card and "netsmith[quant]" in card
 
 
 def test_the_file_shrinks(tmp_path: Path, torchao: None) -> None:

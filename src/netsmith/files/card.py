@@ -42,7 +42,8 @@ def card_text(model: nn.Module, plan: Plan, *, name: str, notes: str | None = No
 
 
 def _edits(plan: Plan) -> str:
-    parts = [part for step in plan.steps for part in (_blocks(step), _fusions(step), _widths(step)) if part]
+    kinds = (_blocks, _fusions, _widths, _tensors)
+    parts = [part for step in plan.steps for kind in kinds if (part := kind(step))]
     return "\n\n".join(parts) or "Nothing: the plan is empty."
 
 
@@ -75,6 +76,22 @@ def _widths(plan: Plan) -> str:
         kept = len(edit.keep)
         rows.append(f"| {_code(edit.axis)} | {edit.size:,} | {kept:,} | {_percent(kept, edit.size)} |")
     return "\n".join(rows)
+
+
+def _tensors(plan: Plan) -> str:
+    """Weights that became integers, or partly zero."""
+    if not plan.precisions and not plan.sparsities:
+        return ""
+    rows = ["| weight | what became of it |", "|---|---|"]
+    for edit in plan.precisions:
+        scales = f"a scale for {edit.group} inputs" if edit.group else "a scale an output"
+        rows.append(f"| {_code(edit.tensor)} | int{edit.bits}, {scales}{', inputs rounded too' * edit.dynamic} |")
+    for sparse in plan.sparsities:
+        zeros, whole = sum(byte.bit_count() for byte in sparse.zeros), math.prod(sparse.shape)
+        pattern = f" ({_line(sparse.pattern)})" if sparse.pattern else ""
+        rows.append(f"| {_code(sparse.tensor)} | {zeros:,} of {whole:,} weights set to zero{pattern} |")
+    needs = '\n\nLoading it takes torchao (`pip install "netsmith[quant]"`).' if plan.precisions else ""
+    return "\n".join(rows) + needs
 
 
 def _size(model: nn.Module, plan: Plan) -> str:
