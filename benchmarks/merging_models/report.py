@@ -13,6 +13,13 @@ import torch
 HERE = Path(__file__).parent
 
 
+def kept(part: str) -> dict[str, Any]:
+    """What results.json has of a part."""
+    path = HERE / "results.json"
+    results = json.loads(path.read_text()) if path.is_file() else {}
+    return {key: value for key, value in results.get(part, {}).items() if key not in ("machine", "date")}
+
+
 def keep(part: str, found: dict[str, Any]) -> None:
     """Put one part's figures in results.json, with machine and date."""
     path = HERE / "results.json"
