@@ -29,7 +29,7 @@ import netsmith
 from netsmith.checks.classification import classification
 from netsmith.data import batches, digits
 from netsmith.plans import Plan, plan_growth
-from netsmith.recovery import finetune
+from netsmith.training import finetune
 from netsmith.zoo import digits_resnet
 
 HERE = Path(__file__).parent

@@ -11,6 +11,7 @@ existing ones are kept.
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from pathlib import Path
 
@@ -26,9 +27,10 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HELD_OUT = 5000
 
 
-def images(path: Path) -> tuple[Tensor, Tensor]:
-    """All images of a file."""
-    loaded = list(batches(parquet(path, pixels=Pixels(mean=MEAN, std=STD)), 1000))
+def images(path: Path, first: int | None = None) -> tuple[Tensor, Tensor]:
+    """All images of a file, or its first ones: thousands."""
+    several = None if first is None else first // 1000
+    loaded = list(itertools.islice(batches(parquet(path, pixels=Pixels(mean=MEAN, std=STD)), 1000), several))
     return torch.cat([x for x, _ in loaded]), torch.cat([y for _, y in loaded])
 
 

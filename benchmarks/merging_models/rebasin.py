@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from cifar import images, splits
-from report import keep
+from cifar import images
+from report import keep, kept
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -70,26 +70,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=Path(__file__).parents[3] / "shared" / "data")
     parser.add_argument("--cifar", type=Path, help="folder with resnet20-0.safetensors and resnet20-1.safetensors")
+    parser.add_argument("--cases", nargs="+", default=["digits MLP", "digits ResNet", "CIFAR ResNet-20"])
     options = parser.parse_args()
     torch.set_num_threads(1)
     data = digits()
     x, y = data.train.images, data.train.labels
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = kept("rebasin")
     for name, make, epochs in (("digits MLP", mlp, 20), ("digits ResNet", lambda: digits_resnet(24), 10)):
+        if name not in options.cases:
+            continue
         print(name, flush=True)
         a, b = (trained(seeded(make, seed), seed, x, y, epochs) for seed in (0, 1))
         found[name] = case(a, b, x[:1024], data.test.images, data.test.labels, points=11 if "MLP" in name else 5)
         keep("rebasin", found)
-    if options.cifar is not None:
+    if options.cifar is not None and "CIFAR ResNet-20" in options.cases:
         print("CIFAR ResNet-20", flush=True)
         nets = []
         for seed in (0, 1):
             model = cifar_resnet(20)
             model.load_state_dict(load_file(options.cifar / f"resnet20-{seed}.safetensors"))
             nets.append(model.eval())
-        (train, _), _ = splits(*images(options.shared / "cifar10-jpeg" / "train.parquet"))
-        tx, ty = images(options.shared / "cifar10-jpeg" / "test.parquet")
-        found["CIFAR ResNet-20"] = case(nets[0], nets[1], train[:1024], tx[:2000], ty[:2000])
+        train, _ = images(options.shared / "cifar10-jpeg" / "train.parquet", 1000)
+        found["CIFAR ResNet-20"] = case(*nets, train, *images(options.shared / "cifar10-jpeg" / "test.parquet", 2000))
         keep("rebasin", found)
 
 

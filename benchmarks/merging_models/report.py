@@ -13,6 +13,13 @@ import torch
 HERE = Path(__file__).parent
 
 
+def kept(part: str) -> dict[str, Any]:
+    """What results.json has of a part."""
+    path = HERE / "results.json"
+    results = json.loads(path.read_text()) if path.is_file() else {}
+    return {key: value for key, value in results.get(part, {}).items() if key not in ("machine", "date")}
+
+
 def keep(part: str, found: dict[str, Any]) -> None:
     """Put one part's figures in results.json, with machine and date."""
     path = HERE / "results.json"
@@ -26,12 +33,8 @@ def keep(part: str, found: dict[str, Any]) -> None:
 def page(results: dict[str, Any]) -> str:
     """results.md."""
     lines = ["# Models merged", ""]
-    for part, write in {
-        "mergekit": _mergekit,
-        "rebasin": _rebasin,
-        "two halves": _halves,
-        "permuting": _permuting,
-    }.items():
+    writers = {"mergekit": _mergekit, "rebasin": _rebasin, "two halves": _halves, "permuting": _permuting}
+    for part, write in writers.items():
         if part in results:
             found = results[part]
             lines += [f"## {part}", "", f"{found['date']}, {found['machine']}.", "", *write(found), ""]
@@ -96,6 +99,6 @@ def _permuting(found: dict[str, Any]) -> list[str]:
     good = [each for each in models.values() if each["ok"]]
     moved, free = sum(each["axes"] for each in good), sum(each["free"] for each in good)
     worst = max((each["error"] for each in good), default=0.0)
-    said = f"{found['passed']} of {found['tried']} networks tried (of {found['of']} in the list): outputs within 1e-5 after"
-    said += f" {moved} of {free} free axes were put in a random order at once; largest difference {worst:.1e}."
+    said = f"{found['passed']} of {found['tried']} networks tried (of {found['of']} in the list): outputs within 1e-5"
+    said += f" after {moved} of {free} free axes were put in a random order at once; largest difference {worst:.1e}."
     return [said, "", *(_table(["failed", "stage", "reason"], failed) if failed else [])]

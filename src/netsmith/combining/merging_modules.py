@@ -101,9 +101,8 @@ def check_alike(slots: Sequence[Mapping[str, Slot]]) -> None:
     faults = []
     for number, other in enumerate(slots[1:], start=1):
         for name in sorted(slots[0].keys() ^ other.keys()):
-            faults.append(
-                f"{name}: in model {0 if name in slots[0] else number}, not in {number if name in slots[0] else 0}"
-            )
+            there, absent = (0, number) if name in slots[0] else (number, 0)
+            faults.append(f"{name}: in model {there}, not in model {absent}")
         for name in slots[0].keys() & other.keys():
             first, second = slots[0][name].tensor, other[name].tensor
             if first.shape != second.shape:

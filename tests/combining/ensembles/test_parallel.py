@@ -11,7 +11,7 @@ from ensemble_members import accuracy, convolutional, data, perceptron, trained
 from netsmith.combining.ensembles import parallel
 from netsmith.combining.ensembles.stacked import can_be_stacked
 from netsmith.errors import InputError
-from netsmith.recovery import distil
+from netsmith.training import distil
 from netsmith.zoo import digits_resnet
 
 
