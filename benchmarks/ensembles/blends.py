@@ -3,8 +3,8 @@
     python benchmarks/ensembles/blends.py [--shared ../shared/data] [--data digits fsdd] [--seeds 0 1 2 3 4]
 
 Members learn the training split; weights, stacks and gates are fitted on the validation split; test is looked at once.
-The seed chooses the split (fsdd: of train and validation alone), the first weights and the order of batches. Writes
-blends.json and blends.md.
+The seed chooses the split (fsdd: of train and validation alone), the first weights and the order of batches. Figures of
+earlier runs in blends.json are kept. Writes blends.json and blends.md.
 """
 
 from __future__ import annotations
@@ -125,13 +125,16 @@ def main() -> None:
         sys.exit(f"{options.shared} is absent: fsdd needs the shared recordings (or run --data digits)")
     torch.set_num_threads(1)
     machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"
-    rows = []
+    kept = options.out / "blends.json"
+    earlier = json.loads(kept.read_text())["rows"] if kept.is_file() else []
+    known = {(row["data"], row["seed"]): row for row in earlier}
     for data in options.data:
         for seed in options.seeds:
-            rows.append(run(data, seed, options.shared))
-            print(json.dumps(rows[-1]), flush=True)
+            known[data, seed] = run(data, seed, options.shared)
+            print(json.dumps(known[data, seed]), flush=True)
+            rows = [known[key] for key in sorted(known)]
             found = {"date": date.today().isoformat(), "machine": machine, "rows": rows}
-            (options.out / "blends.json").write_text(json.dumps(found, indent=1) + "\n")
+            kept.write_text(json.dumps(found, indent=1) + "\n")
             (options.out / "blends.md").write_text(table(rows, machine))
 
 

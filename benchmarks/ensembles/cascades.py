@@ -164,6 +164,16 @@ def table(found: dict[str, Any]) -> str:
             f"{head} {row['accuracy']:.2f} | {row['f1']:.2f} | {row['ece']:.3f} | {row['mean_share']:.3f} | "
             f"{row['worst_share']:.3f} | {', '.join(f'{s:.0%}' for s in row['reached'][1:])} | {ms[0]} | {ms[1]} |"
         )
+    reachable = [r for r in found["cascades"] if "accuracy" in r and "accuracy" in r["target"]]
+    for name in dict.fromkeys(r["validation"] for r in reachable):
+        same = [r for r in reachable if r["validation"] == name]
+        good = [r for r in same if r["accuracy"] >= alone["resnet56"]["accuracy"]]
+        cheap = [r for r in good if r["mean_share"] <= 0.5]
+        lines += [
+            "",
+            f"Chosen for resnet56's accuracy on the images {name}: {len(good)} of {len(same)} cascades are at least as "
+            f"accurate as resnet56 on test, {len(cheap)} of them for at most half of its mean MACs.",
+        ]
     return "\n".join([*lines, ""])
 
 
@@ -171,7 +181,7 @@ def main() -> None:
     here = Path(__file__).parent
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=here.parents[2] / "shared" / "data")
-    parser.add_argument("--pruned", nargs="*", default=["20:1.5", "56:2"], help="depth:speedup")
+    parser.add_argument("--pruned", nargs="*", default=["20:1.5"], help="depth:speedup, e.g. 20:1.5 56:2")
     parser.add_argument("--keep", type=Path, help="folder for pruned networks and outputs")
     parser.add_argument("--out", type=Path, default=here)
     options = parser.parse_args()
