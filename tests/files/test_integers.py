@@ -74,6 +74,6 @@ def test_a_part_that_does_not_fit(change: str, tmp_path: Path, torchao: None, mo
     if change != "missing":
         held["0.weight:scale"] = part[:1] if change == "shape" else part.double()
     save_file(held, file)
-    monkeypatch.setattr("netsmith.files.loading._check_weights_file", lambda path, weights: None)
+    monkeypatch.setattr("netsmith.files.loading.check_weights_file", lambda path, weights: None)
     with pytest.raises(FileError, match=r"0.weight:scale is missing, or not \(16, 1\) of torch.float32"):
         netsmith.load(tmp_path / "small", NETWORKS["mlp"][0])

@@ -35,7 +35,7 @@ class Smallest:
         self.shift = 16 * (self.passes - 1)
         self.prefix = 0  # the digits of the threshold that are known
         self.rank = count  # how many are still to be found among those with this prefix
-        self.counts = torch.zeros(1 << 16, dtype=torch.int64)
+        self.counts = torch.zeros(1 << 15, dtype=torch.int64)  # the first digit has no sign
         self.equal = 0
 
     def survey(self, bits: Tensor) -> None:
@@ -46,17 +46,16 @@ class Smallest:
             if self.shift < 16 * (self.passes - 1):
                 bits = bits[bits.bitwise_right_shift(self.shift + 16) == self.prefix]
             digits = bits.bitwise_right_shift(self.shift).bitwise_and(0xFFFF)
-        self.counts += torch.bincount(digits, minlength=1 << 16).cpu()
+        self.counts += torch.bincount(digits, minlength=len(self.counts)).cpu()
 
     def next_pass(self) -> None:
         """After every chunk was surveyed."""
         below = self.counts.cumsum(0)
-        largest = 0x7FFF if self.shift == 16 * (self.passes - 1) else 0xFFFF  # the first digit has no sign
-        digit = min(int(torch.searchsorted(below, self.rank, right=True)), largest)
+        digit = min(int(torch.searchsorted(below, self.rank, right=True)), len(below) - 1)
         self.rank -= int(below[digit] - self.counts[digit])
         self.equal = int(self.counts[digit])  # as large as the threshold
         self.prefix = (self.prefix << 16) | digit
-        self.counts.zero_()
+        self.counts = torch.zeros(1 << 16, dtype=torch.int64)
         self.shift -= 16
         # Of those equal to the threshold ``rank`` count as smaller: at once, or after the others have passed.
         self.skip = 0 if self.first_is_smaller else self.equal - self.rank

@@ -108,7 +108,7 @@ def adding(
                 delta = rounded.to(chunks.work)
                 if state is not None:
                     delta.mul_(state.kept(rounded))
-                parts.append(delta.mul_(share * factor))
+                parts.append(delta if share * factor == 1 else delta.mul_(share * factor))
             if elect:
                 mixed = _elected(parts, shares, normalize)
             else:
