@@ -313,3 +313,15 @@ def test_weights_on_meta() -> None:
     model, changed, plan, x = edited("residual")
     with pytest.raises(ModelError, match="verify compares values, and there are weights on 'meta'"):
         verify(model, changed.to("meta"), plan, x)
+
+
+def test_outputs_are_not_called_finite_where_the_original_has_none() -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    x = torch.randn(2, 4)
+    plan = netsmith.plan_removal(netsmith.trace(model, x), keep=0.5)
+    small = netsmith.apply(model, plan)
+    with torch.no_grad():
+        model[2].bias[0] = small[2].bias[0] = float("inf")
+    verdict = netsmith.verify(model, small, plan, x)
+    assert detail(verdict, "runs") == "1 outputs, shapes as before, not finite, as the original's"

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from netsmith.cli import app
@@ -115,3 +116,26 @@ def test_bad_input(small: str, args: list[str], message: str) -> None:
     done = run(*args, *more, code=2)
     assert message in done.stderr
     assert not Path("o").exists()
+
+
+@pytest.mark.parametrize("command", ["finetune", "distil"])
+def test_zeros_of_a_sparse_folder_stay_zero_while_it_is_trained(small: str, tmp_path: Path, command: str) -> None:
+    sparse, out = str(tmp_path / "sparse"), str(tmp_path / "out")
+    run("sparsify", "mlp.py:model", "--share", "0.5", "--keep-dead", "--out", sparse)
+    run(command, sparse, "--model", "mlp.py:model", "--data", "mlp.py:batches", "--steps", "5", "--out", out)
+    before, after = load_file(f"{sparse}/model.safetensors"), load_file(f"{out}/model.safetensors")
+    assert (before["0.weight"] == 0).any() and not after["0.weight"].equal(before["0.weight"])
+    assert (after["0.weight"][before["0.weight"] == 0] == 0).all()
+    run("verify", out, "--model", "mlp.py:model")
+
+
+@pytest.mark.parametrize("command", ["finetune", "distil"])
+def test_integers_are_refused(small: str, tmp_path: Path, command: str) -> None:
+    pytest.importorskip("torchao")
+    Path("wide.py").write_text(FILE.replace("width=8", "width=256"))
+    integers, out = str(tmp_path / "integers"), tmp_path / "out"
+    run("quantize", "wide.py:model", "--scheme", "int8", "--out", integers)
+    train = ["--model", "wide.py:model", "--data", "wide.py:batches", "--steps", "1", "--out", str(out)]
+    done = run(command, integers, *train, code=2)
+    assert "stores weights as integers, which cannot be trained" in done.output
+    assert not out.exists()

@@ -34,7 +34,7 @@ def verify(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: A
       1e-9 in float64 or 1e-4 in float32. Where single weights became zero, those are zero in the original. Where
       weights became integers, the outputs are compared with those of the floats that the integers stand for, and how
       far they are from the original's is stated. Plans that are chained are checked one after the other;
-    * runs: the edited model as it is gives outputs of the original's shapes, all finite.
+    * runs: the edited model as it is gives outputs of the original's shapes, finite where the original's are.
 
     Args:
         original: the model before the plan.
@@ -188,7 +188,9 @@ def _runs(original: nn.Module, edited: nn.Module, example_inputs: Any) -> Check:
         for i, (a, b) in enumerate(zip(before, after, strict=False))
         if a.is_floating_point() and a.isfinite().all() and not b.isfinite().all()
     ]
-    return _check("runs", "ok", faults, f"{len(after)} outputs, shapes as before, finite")
+    sound = all(b.isfinite().all() for b in after if b.is_floating_point())
+    how = "finite" if sound else "not finite, as the original's"
+    return _check("runs", "ok", faults, f"{len(after)} outputs, shapes as before, {how}")
 
 
 def _check(name: str, status: Any, faults: list[str], detail: str) -> Check:

@@ -30,6 +30,7 @@ from .training import (
     What,
     accuracy_of,
     finish,
+    held_zeros,
     measured_on,
     open_subject,
     telling,
@@ -95,6 +96,7 @@ def distil(
     learnt_from = subject.opened.model
     if teacher is not None:
         learnt_from = open_model(ModelSource(teacher, teacher_weights, shape, seed)).model
+    zeros = held_zeros(subject)
     batches = open_batches(data, subject.opened.example_inputs, mean=mean, std=std, shuffle=True, seed=seed)
     evaluate = measured_on(subject, data, evaluate_on, mean, std)
     with stages({"train": "distilling"}) as tell:
@@ -106,6 +108,7 @@ def distil(
             alpha=alpha,
             cache=cache,
             validate=accuracy_of(evaluate),
+            after_step=zeros,
             progress=telling(tell),
             training=how,
         )

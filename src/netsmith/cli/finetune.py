@@ -26,6 +26,7 @@ from .training import (
     What,
     accuracy_of,
     finish,
+    held_zeros,
     measured_on,
     open_subject,
     telling,
@@ -76,10 +77,16 @@ def finetune(
         seed=seed,
     )
     subject = open_subject(what, out_dir, given=ModelSource(what, weights, parse_shape(input), seed), original=model)
+    zeros = held_zeros(subject)
     batches = open_batches(data, subject.opened.example_inputs, mean=mean, std=std, shuffle=True, seed=seed)
     evaluate = measured_on(subject, data, evaluate_on, mean, std)
     with stages({"train": "fine-tuning"}) as tell:
         trained = finetune_model(
-            subject.model, batches, validate=accuracy_of(evaluate), progress=telling(tell), training=how
+            subject.model,
+            batches,
+            validate=accuracy_of(evaluate),
+            after_step=zeros,
+            progress=telling(tell),
+            training=how,
         )
     finish(subject, trained, out_dir, evaluate, name="finetune", as_json=json)

@@ -14,6 +14,8 @@ from .inserting import insert_blocks
 from .plan import Plan
 from .widening import Widths, plan_widening
 
+_MOST_COPIES = 64  # of one block: each round is planned and traced anew
+
 Where = Sequence[str] | Mapping[str, float] | Literal["even"]
 
 
@@ -71,12 +73,17 @@ def plan_deepening(wiring: Wiring, count: int, where: Where = "even") -> Plan:
         where: as in ``plan_growth``.
 
     Raises:
-        InputError: ``where`` of another kind, or another number of names than blocks to insert.
+        InputError: too many; ``where`` of another kind, or another number of names than blocks to insert.
         UnknownNameError: a name that is no block.
         PlanError: no block behind which an identity can be put, or not behind a named one.
     """
     offered, left = repeatable(wiring)
     _check_names(wiring, where)
+    if offered and count > _MOST_COPIES * len(offered):
+        raise InputError(
+            f"deepen={count}: {len(offered)} blocks can be copied, each at most {_MOST_COPIES} times; "
+            f"give at most {_MOST_COPIES * len(offered)}"
+        )
     if not isinstance(where, str) and not isinstance(where, Mapping):
         if len(where) != count:
             raise InputError(f"deepen={count}, but where names {len(where)} blocks; name one for each")

@@ -18,6 +18,7 @@ from ..searches.rounds import Influence
 from ..surgery import apply
 from ..wiring import trace
 from .result import Result
+from .soundness import check_model
 from .steps import Evaluate, Progress, measured_steps, telling
 
 
@@ -62,8 +63,7 @@ def cut(
     Example:
         >>> result = cut(model, x, blocks=2, data=batches)  # doctest: +SKIP
     """
-    if not isinstance(model, nn.Module):
-        raise InputError(f"model is a {type(model).__name__}; give a torch.nn.Module")
+    check_model(model)
     if isinstance(data, Iterator):
         raise InputError("data is an iterator that can be gone through once; give a list of batches or a DataLoader")
     tell = progress or (lambda what, done, total: None)

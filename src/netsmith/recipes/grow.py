@@ -16,6 +16,7 @@ from ..plans.widening import Widths
 from ..surgery import apply
 from ..wiring import trace
 from .result import Result
+from .soundness import check_model
 from .steps import Evaluate, Progress, measured_steps, telling
 
 
@@ -55,8 +56,7 @@ def grow(
     Example:
         >>> result = grow(model, x, widen={"*": 1.5}, deepen=2)  # doctest: +SKIP
     """
-    if not isinstance(model, nn.Module):
-        raise InputError(f"model is a {type(model).__name__}; give a torch.nn.Module")
+    check_model(model)
     if where == "influence" and deepen is None:
         raise InputError('where="influence" says where blocks are inserted; give deepen, how many')
     if where == "influence" and (data is None or isinstance(data, Iterator)):

@@ -17,6 +17,7 @@ from ..searches import plan_merge
 from ..surgery import apply
 from ..wiring import trace
 from .result import Result
+from .soundness import check_model
 from .steps import Evaluate, Progress, measured_steps, telling
 
 
@@ -62,8 +63,7 @@ def merge(
     Example:
         >>> result = merge(model, x)  # exact merges only  # doctest: +SKIP
     """
-    if not isinstance(model, nn.Module):
-        raise InputError(f"model is a {type(model).__name__}; give a torch.nn.Module")
+    check_model(model)
     if isinstance(data, Iterator):
         raise InputError("data is an iterator that can be gone through once; give a list of batches or a DataLoader")
     similar = pairs is not None or threshold is not None

@@ -16,6 +16,7 @@ from ..recovery import round_weights
 from ..surgery import apply
 from ..wiring import trace
 from .result import Result
+from .soundness import check_model
 from .steps import Evaluate, Progress, measured_steps, telling
 
 
@@ -56,6 +57,7 @@ def quantize(
     Example:
         >>> result = quantize(model, x, scheme="int4", data=batches)  # doctest: +SKIP
     """
+    check_model(model)
     if isinstance(data, Iterator):
         raise InputError("data is an iterator that can be gone through once; give a list of batches or a DataLoader")
     tell = progress or (lambda what, done, total: None)

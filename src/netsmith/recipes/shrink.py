@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..checks import verify
-from ..errors import EvidenceError, InputError, ModelError
+from ..errors import EvidenceError, InputError
 from ..evidence.masks import Mask
 from ..plans import Budget, Plan, plan_removal
 from ..recovery import Repaired, compensate, recalibrate, refine
@@ -21,6 +21,7 @@ from ..surgery import apply
 from ..training import distil
 from ..wiring import Wiring, tensor_slots, trace
 from .result import Result
+from .soundness import check_model
 from .steps import Evaluate, Progress, measured_steps, telling
 
 Heal = int | Callable[[nn.Module, nn.Module], nn.Module]
@@ -122,17 +123,9 @@ def _repaired(
 
 
 def _check(model: Any, budget: Any, data: Any, evaluate: Any, heal: Any, seed: Any) -> None:
-    if not isinstance(model, nn.Module):
-        raise InputError(f"model is a {type(model).__name__}; give a torch.nn.Module")
+    check_model(model)
     if not isinstance(budget, Budget):
         raise InputError(f"budget is a {type(budget).__name__}; give e.g. netsmith.Budget(macs=0.5)")
-    bad = [n for n, p in model.named_parameters() if p.is_floating_point() and not p.is_meta and not p.isfinite().all()]
-    if bad:
-        raise ModelError(f"weights are not finite (NaN or infinity): {', '.join(bad[:8])}. Load a sound checkpoint.")
-    # Infinity in a buffer may be meant (a mask of attention), NaN is not.
-    bad = [n for n, b in model.named_buffers() if b.is_floating_point() and not b.is_meta and b.isnan().any()]
-    if bad:
-        raise ModelError(f"buffers hold NaN: {', '.join(bad[:8])}. Load a sound checkpoint.")
     if not isinstance(seed, int):
         raise InputError(f"seed={seed!r} is a {type(seed).__name__}; give an int")
     if isinstance(heal, int) and (isinstance(heal, bool) or heal < 1):

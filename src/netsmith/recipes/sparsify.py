@@ -15,6 +15,7 @@ from ..recovery import sparsify as with_repair
 from ..surgery import apply
 from ..wiring import trace
 from .result import Result
+from .soundness import check_model
 from .steps import Evaluate, Progress, measured_steps, telling
 
 _MOST_ROUNDS = 10  # of removing dead units: each may leave others without readers
@@ -63,6 +64,7 @@ def sparsify(
     Example:
         >>> result = sparsify(model, x, share=0.5, data=batches)  # doctest: +SKIP
     """
+    check_model(model)
     if isinstance(data, Iterator):
         raise InputError("data is an iterator that can be gone through once; give a list of batches or a DataLoader")
     if criterion == "sparsegpt" and data is None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from torch import Tensor, nn
 
 from ..errors import InputError, ModelError
 
 
-def keep_zeros(model: nn.Module) -> Callable[[nn.Module], None]:
+def keep_zeros(model: nn.Module, names: Collection[str] | None = None) -> Callable[[nn.Module], None]:
     """Keep every weight at zero that is zero now: the masks of a sparsified network.
 
     Args:
         model: the network that will be trained. Matrices and kernels are masked; vectors (biases, normalization
             scales), which are often zero at first, are not.
+        names: of the parameters to mask; None: all of them.
 
     Returns:
         A function that sets these weights of a network with the same parameters back to zero, in place.
@@ -23,7 +24,9 @@ def keep_zeros(model: nn.Module) -> Callable[[nn.Module], None]:
         >>> tuned = finetune(sparse, data, epochs=1, after_step=[keep_zeros(sparse)])  # doctest: +SKIP
     """
     kept = {
-        name: p.detach() != 0 for name, p in model.named_parameters() if p.ndim > 1 and bool((p.detach() == 0).any())
+        name: p.detach() != 0
+        for name, p in model.named_parameters()
+        if (names is None or name in names) and p.ndim > 1 and bool((p.detach() == 0).any())
     }
 
     def zero(trained: nn.Module) -> None:
