@@ -170,7 +170,8 @@ class Reader:
     """Reads stretches of stored tensors into a buffer of its own, which the next read overwrites."""
 
     def __init__(self) -> None:
-        self.streams: dict[Path, BinaryIO] = {}
+        self.file: Path | None = None
+        self.stream: BinaryIO | None = None
         self.buffer = np.empty(0, dtype=np.uint8)
 
     def read(self, stored: Stored, first: int, last: int) -> torch.Tensor:
@@ -185,9 +186,10 @@ class Reader:
         if len(self.buffer) < size:
             self.buffer = np.empty(size, dtype=np.uint8)
         try:
-            if stored.file not in self.streams:
-                self.streams[stored.file] = stored.file.open("rb", buffering=0)
-            stream = self.streams[stored.file]
+            if self.stream is None or self.file != stored.file:
+                self.close()
+                self.file, self.stream = stored.file, stored.file.open("rb", buffering=0)
+            stream = self.stream
             stream.seek(stored.start + first * stored.dtype.itemsize)
             got, view = 0, self.buffer.data[:size]
             while got < size:
@@ -200,6 +202,6 @@ class Reader:
         return torch.from_numpy(self.buffer[:size]).view(stored.dtype)
 
     def close(self) -> None:
-        for stream in self.streams.values():
-            stream.close()
-        self.streams.clear()
+        if self.stream is not None:
+            self.stream.close()
+        self.file = self.stream = None

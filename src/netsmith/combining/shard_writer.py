@@ -1,17 +1,17 @@
 """Writes a sharded checkpoint tensor by tensor, so that an interrupted run can go on where it stopped.
 
-Shards are written into a folder beside the target, ``.NAME.partial``. A finished shard is entered in a journal with its
-size and checksum; a later run with the same recipe and inputs keeps those that still agree. At the end the folder takes
-the target's name: what stands there is whole.
+Shards are written into a folder beside the target, ``.NAME.partial``. A finished shard is entered in a journal with the
+size and checksum of each tensor; a later run with the same recipe and inputs keeps those that still agree. At the end
+the folder takes the target's name: what stands there is whole.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import RawIOBase
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,9 +20,9 @@ from torch import Tensor
 
 from ..errors import FileError
 from .checkpoint_folder import NAMES, SINGLE
+from .placed_writes import Sum, added, agrees, in_threads
 
 JOURNAL: Final = "journal.json"
-_BLOCK = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Journal:
         self.target = target.resolve()
         self.folder = self.target.parent / f".{self.target.name}.partial"
         self.identity = identity
-        self.done: dict[str, dict[str, int]] = {}
+        self.done: dict[str, list[Sum]] = {}
         if self.target.is_file() or (self.target.is_dir() and any(self.target.iterdir())):
             raise FileError(f"{target}: there is something already, and nothing is overwritten; give another folder")
         try:
@@ -104,18 +104,21 @@ class Journal:
             raise FileError(f"{target}: cannot be written ({error.strerror}); give another folder") from error
         self.kept = frozenset(self.done)
 
-    def _sound(self) -> dict[str, dict[str, int]]:
+    def _sound(self) -> dict[str, list[Sum]]:
         try:
             content = json.loads((self.folder / JOURNAL).read_text(encoding="utf-8"))
             if content["identity"] != self.identity:
                 return {}
-            entries = {Path(name).name: (int(e["bytes"]), int(e["sum"])) for name, e in content["shards"].items()}
+            entries = {
+                Path(name).name: [(int(size), int(step), int(total)) for size, step, total in sums]
+                for name, sums in content["shards"].items()
+            }
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             return {}  # another recipe's, or a journal cut short: begin anew
         return {
-            name: {"bytes": size, "sum": total}
-            for name, (size, total) in entries.items()
-            if (file := self.folder / name).is_file() and file.stat().st_size == size and _sum_of(file) == total
+            name: sums
+            for name, sums in entries.items()
+            if (self.folder / name).is_file() and agrees(self.folder / name, sums)
         }
 
     def _write(self) -> None:
@@ -123,23 +126,33 @@ class Journal:
         staging.write_text(json.dumps({"identity": self.identity, "shards": self.done}), encoding="utf-8")
         staging.replace(self.folder / JOURNAL)
 
-    def write(self, shard: Shard, pieces: Iterator[Tensor]) -> None:
-        """Write one shard from the flat pieces of its tensors, in order, each of its tensor's dtype.
+    def write(
+        self,
+        shard: Shard,
+        pieces: Callable[[Promised, int], Iterator[Tensor]],
+        workers: int,
+        done: Callable[[Promised], None],
+    ) -> None:
+        """Write one shard, ``workers`` tensors at a time.
+
+        Args:
+            pieces: (tensor, number of the worker from 0) -> its flat pieces in order, of its dtype; called in a thread.
+            workers: how many threads, ≥ 1.
+            done: called in the caller's thread after every tensor, in the order in which they end.
 
         Raises:
             FileError: it cannot be written, e.g. because the disk is full.
         """
         staging = self.folder / f"{shard.name}.new"
+        header = _header(shard)
+        starts = accumulate((tensor.bytes for tensor in shard.tensors), initial=len(header))
+        jobs = list(zip(shard.tensors, starts, strict=False))  # the last start is the end of the file
         try:
-            with staging.open("wb", buffering=0) as file:
-                blocks = _Blocks(file)
-                blocks.write(torch.frombuffer(bytearray(_header(shard)), dtype=torch.uint8))
-                for piece in pieces:
-                    if len(piece):
-                        blocks.write(piece.contiguous().view(torch.uint8))
-                blocks.flush()
+            staging.write_bytes(header)
+            of_header = (len(header), len(header), added(0, torch.frombuffer(bytearray(header), dtype=torch.uint8)))
+            sums = [of_header, *in_threads(jobs, pieces, staging, workers, done)]
             staging.replace(self.folder / shard.name)
-            self.done[shard.name] = {"bytes": blocks.size, "sum": blocks.sum}
+            self.done[shard.name] = sums
             self._write()
         except OSError as error:
             raise FileError(
@@ -176,40 +189,3 @@ def _header(shard: Shard) -> bytes:
     text = json.dumps(content, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
-
-
-class _Blocks:
-    """Gathers bytes into blocks of a megabyte, writes them, and keeps a checksum of each block in its place."""
-
-    def __init__(self, file: RawIOBase) -> None:
-        self.file, self.block, self.filled = file, torch.zeros(_BLOCK, dtype=torch.uint8), 0
-        self.size, self.sum = 0, 0
-
-    def write(self, piece: Tensor) -> None:
-        while len(piece):
-            taken = min(len(piece), _BLOCK - self.filled)
-            self.block[self.filled : self.filled + taken] = piece[:taken]
-            self.filled, piece = self.filled + taken, piece[taken:]
-            if self.filled == _BLOCK:
-                self.flush()
-
-    def flush(self) -> None:
-        view = self.block[: self.filled].numpy().data
-        while view:
-            view = view[self.file.write(view) or 0 :]
-        self.sum = _added(self.sum, self.block, self.filled)
-        self.size, self.filled = self.size + self.filled, 0
-
-
-def _added(total: int, block: Tensor, filled: int) -> int:
-    """The checksum with one more block. Not CRC-32, which takes as long as merging does."""
-    block[filled:] = 0
-    return (total * 1_000_003 + int(block.view(torch.int64).sum()) + 1) % (1 << 61)
-
-
-def _sum_of(file: Path) -> int:
-    block, total = torch.zeros(_BLOCK, dtype=torch.uint8), 0
-    with file.open("rb") as stream:
-        while filled := stream.readinto(block.numpy().data):
-            total = _added(total, block, filled)
-    return total
