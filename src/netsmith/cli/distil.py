@@ -95,7 +95,7 @@ def distil(
     subject = open_subject(what, out_dir, given=ModelSource(what, weights, shape, seed), original=model)
     learnt_from = subject.opened.model
     if teacher is not None:
-        learnt_from = open_model(ModelSource(teacher, teacher_weights, shape, seed)).model
+        learnt_from = open_model(ModelSource(teacher, teacher_weights, shape or subject.source.input, seed)).model
     zeros = held_zeros(subject)
     batches = open_batches(data, subject.opened.example_inputs, mean=mean, std=std, shuffle=True, seed=seed)
     evaluate = measured_on(subject, data, evaluate_on, mean, std)

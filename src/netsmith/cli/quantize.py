@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError
+from .chaining import chained, open_start
 from .datasets import open_batches, validation_of
 from .group import FAILED
-from .models import ModelSource, open_model, state_digest
-from .options import Debug, Input, Json, Model, Seed, Weights, parse_budget, parse_shape
-from .output import emit_json, note, out
+from .models import ModelSource
+from .options import Debug, Input, Json, Seed, Weights, parse_budget, parse_shape
+from .output import emit_json, out
 from .progress import stages
 from .saved import SOURCE, refuse_occupied, source_text
 from .shrink import EVAL_HELP, IGNORE_HELP, MEAN_HELP, STD_HELP, evaluation, option
+from .training import Original, Subject, What
 from .verify import verdict_json, verdict_table
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ CLIP_HELP = "How clipping thresholds are found: max, percentile, mse or kl."
 
 
 def quantize(
-    model: Model,
+    what: What,
     out_dir: Annotated[
         Path, typer.Option("--out", help="New folder for the result.", metavar="DIR", show_default=False)
     ],
@@ -49,6 +51,7 @@ def quantize(
     evaluate_on: Annotated[
         str | None, typer.Option("--eval", help=EVAL_HELP, metavar="DATA", show_default=False)
     ] = None,
+    original: Original = None,
     weights: Weights = None,
     input: Input = None,
     mean: Annotated[str | None, option(MEAN_HELP, "NUMBERS")] = None,
@@ -61,14 +64,13 @@ def quantize(
     limits = parse_budget(budget) if budget else None
     if (scheme is None) == (limits is None):
         raise InputError("give one of --scheme int8 and --budget bytes=25%")
-    source = ModelSource(model, weights, parse_shape(input), seed)
+    source = ModelSource(what, weights, parse_shape(input), seed)
     refuse_occupied(out_dir)
     # Only now torch is loaded: what is wrong with the options themselves is said at once.
     from ..recipes import quantize as quantize_model
 
-    opened = open_model(source)
-    if source.brings_no_weights:
-        note(f"{model} has random weights; give trained ones with --weights FILE")
+    subject = open_start(what, out_dir, given=source, original=original)
+    opened = subject.opened
     options: dict[str, Any] = {"scheme": scheme, "budget": limits, "group": group, "clip": clip}
     options |= {"ignore": tuple(ignore or ()), "seed": seed}
     if data is not None:
@@ -77,26 +79,26 @@ def quantize(
     if measured is not None:
         options["evaluate"] = evaluation(opened, measured, mean, std)
     with stages(STAGES) as tell:
-        result = quantize_model(opened.model, opened.example_inputs, progress=tell, **options)
-    finish(result, source, state_digest(opened.model), out_dir, as_json=json)
+        result = quantize_model(subject.model, opened.example_inputs, progress=tell, **options)
+    finish(chained(result, subject), subject, out_dir, as_json=json)
 
 
 def finish(
-    result: Result, source: ModelSource, digest: str, folder: Path, *, as_json: bool, more: dict[str, Any] | None = None
+    result: Result, subject: Subject, folder: Path, *, as_json: bool, more: dict[str, Any] | None = None
 ) -> None:
     """Save a result and tell of it; ``more`` stands in the JSON, and before the table as "name: value"."""
     from ..files import save
     from ..reports import steps_json, steps_table
 
-    save(result.model, folder, plan=result.plan, beside={SOURCE: source_text(source, digest)})
+    save(result.model, folder, plan=result.plan, beside={SOURCE: source_text(subject.source, subject.digest)})
     size = (folder / "model.safetensors").stat().st_size
     more = {**(more or {}), "file_bytes": size}
     if as_json:
-        told = {"model": source.model, "folder": str(folder), "left": dict(result.plan.left), **more}
+        told = {"model": subject.name, "folder": str(folder), "left": dict(result.plan.left), **more}
         emit_json({**told, "steps": steps_json(result.steps), "verdict": verdict_json(result.verdict)})
     else:
         console = out()
-        console.print(steps_table(result.steps, title=source.model))
+        console.print(steps_table(result.steps, title=subject.name))
         for name, value in more.items():
             console.print(f"{name.replace('_', ' ')}: {value:,}", markup=False)
         for name, why in result.plan.left.items():

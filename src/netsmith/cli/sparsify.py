@@ -8,14 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InputError
+from .chaining import chained, open_start
 from .datasets import open_batches, validation_of
-from .models import ModelSource, open_model, state_digest
-from .options import Debug, Input, Json, Model, Seed, Weights, parse_shape
-from .output import note
+from .models import ModelSource
+from .options import Debug, Input, Json, Seed, Weights, parse_shape
 from .progress import stages
 from .quantize import finish
 from .saved import refuse_occupied
 from .shrink import EVAL_HELP, IGNORE_HELP, MEAN_HELP, STD_HELP, evaluation, option
+from .training import Original, What
 
 STAGES = {
     "trace": "reading the model",
@@ -36,7 +37,7 @@ DEAD_HELP = "Remove units on which no output depends any more."
 
 
 def sparsify(
-    model: Model,
+    what: What,
     out_dir: Annotated[
         Path, typer.Option("--out", help="New folder for the result.", metavar="DIR", show_default=False)
     ],
@@ -52,6 +53,7 @@ def sparsify(
     evaluate_on: Annotated[
         str | None, typer.Option("--eval", help=EVAL_HELP, metavar="DATA", show_default=False)
     ] = None,
+    original: Original = None,
     weights: Weights = None,
     input: Input = None,
     mean: Annotated[str | None, option(MEAN_HELP, "NUMBERS")] = None,
@@ -63,15 +65,14 @@ def sparsify(
     """Set single weights to zero, remove what is dead then, verify the result and save it."""
     if sum(each is not None for each in (threshold, share, pattern)) != 1:
         raise InputError("give one of --threshold NUMBER, --share NUMBER and --pattern N:M")
-    source = ModelSource(model, weights, parse_shape(input), seed)
+    source = ModelSource(what, weights, parse_shape(input), seed)
     refuse_occupied(out_dir)
     # Only now torch is loaded: what is wrong with the options themselves is said at once.
     from ..recipes import sparsify as sparsify_model
     from ..surgery.zeros import count_zeros
 
-    opened = open_model(source)
-    if source.brings_no_weights:
-        note(f"{model} has random weights; give trained ones with --weights FILE")
+    subject = open_start(what, out_dir, given=source, original=original)
+    opened = subject.opened
     options: dict[str, Any] = {"threshold": threshold, "share": share, "pattern": pattern, "scope": scope}
     options |= {"criterion": criterion, "repair": repair, "remove_dead": remove_dead}
     options |= {"ignore": tuple(ignore or ()), "seed": seed}
@@ -81,8 +82,8 @@ def sparsify(
     if measured is not None:
         options["evaluate"] = evaluation(opened, measured, mean, std)
     with stages(STAGES) as tell:
-        result = sparsify_model(opened.model, opened.example_inputs, progress=tell, **options)
+        result = sparsify_model(subject.model, opened.example_inputs, progress=tell, **options)
     zeros, weights_in_all = count_zeros(result.model)
     dead = sum(edit.size - len(edit.keep) for step in result.plan.steps for edit in step.resizes)
     more = {"zeros": zeros, "weights": weights_in_all, "dead_units_removed": dead}
-    finish(result, source, state_digest(opened.model), out_dir, as_json=json, more=more)
+    finish(chained(result, subject), subject, out_dir, as_json=json, more=more)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ..plans import Plan
 
-WHAT_HELP = "A folder that netsmith shrink, cut, finetune or distil wrote; or a model, as for shrink."
+WHAT_HELP = "A folder that a netsmith command wrote, with source.json in it; or a model, as for shrink."
 What = Annotated[str, typer.Argument(help=WHAT_HELP, metavar="DIR|MODEL", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", help="New folder for the result.", metavar="DIR", show_default=False)]
 Epochs = Annotated[int | None, option("Passes over the data. One of --epochs and --steps.", "N", min=1)]
