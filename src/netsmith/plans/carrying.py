@@ -40,7 +40,9 @@ def carry_out(model: nn.Module, plan: Plan) -> None:
 def stand_ins(model: nn.Module, edit: BlockEdit) -> dict[str, nn.Module | None]:
     """What comes in each module's place: None where it is deleted."""
     if isinstance(edit, RemoveBlock):
-        return {edit.block: None if edit.delete else nn.Identity()}
+        if edit.delete:
+            return {edit.block: None}
+        return {edit.block: nn.Identity().train(model.get_submodule(edit.block).training)}
     if isinstance(edit, RemoveBranch):
         return {p: _zeros(model.get_submodule(p), n, p) for p, n in zip(edit.modules, edit.returns, strict=True)}
     return {edit.block: _map(model, edit)}
