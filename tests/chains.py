@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import netsmith
 from block_networks import Narrowing, Streamed, images, stacked
-from netsmith.errors import PlanError
+from netsmith.errors import NetsmithError
 from netsmith.plans import (
     MergeBlocks,
     Plan,
@@ -101,7 +101,7 @@ def _replace(wiring: netsmith.Wiring, rng: random.Random) -> Plan | None:
             for kind in rng.sample(["linear", "conv2d", "channels"], 3):
                 try:
                     return plan_blocks(wiring, [ReplaceBlock(block, kind, width)])
-                except PlanError:
+                except NetsmithError:
                     continue
     return None
 
@@ -113,7 +113,7 @@ def _merge(wiring: netsmith.Wiring, rng: random.Random) -> Plan | None:
             how = rng.choice(["average", "differences", "first"])
             try:
                 return plan_blocks(wiring, [MergeBlocks(block, True, (), f"{parent}.{int(name) - 1}", how)])
-            except PlanError:
+            except NetsmithError:
                 continue
     return None
 
