@@ -77,14 +77,14 @@ def _affine(edit: ReplaceBlock, device: torch.device, dtype: torch.dtype) -> nn.
     made: nn.Linear | nn.Conv2d
     if edit.kind == "linear":
         made = nn.utils.skip_init(nn.Linear, width, width, device=device, dtype=dtype)
-        identity = torch.eye(width)
+        identity = torch.eye(width, device=device)
     else:
         groups = width if edit.kind == "channels" else 1
         made = nn.utils.skip_init(
             nn.Conv2d, width, outputs, kernel, stride=edit.stride, groups=groups, device=device, dtype=dtype
         )
-        identity = (torch.ones(width, 1) if groups > 1 else torch.eye(outputs, width))[:, :, None, None]
-        identity = identity.expand(-1, -1, kernel, kernel) / kernel**2
+        identity = torch.ones(width, 1, device=device) if groups > 1 else torch.eye(outputs, width, device=device)
+        identity = identity[:, :, None, None].expand(-1, -1, kernel, kernel) / kernel**2
     with torch.no_grad():
         made.weight.copy_(identity.reshape(made.weight.shape))
         assert made.bias is not None
