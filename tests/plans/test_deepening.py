@@ -14,7 +14,7 @@ import netsmith
 from block_networks import Placed, images, stacked
 from netsmith.errors import PlanError, UnknownNameError
 from netsmith.plans import plan_growth
-from netsmith.plans.deepening import place_behind, plan_insertion, repeatable
+from netsmith.plans.deepening import plan_insertion, repeatable
 
 X = images(2)
 
@@ -25,10 +25,8 @@ def test_what_is_zero_and_what_moves() -> None:
     (edit,) = plan.insertions
     assert edit.zeros == ("conv2.bias", "conv2.weight") and edit.numbers == ((":layer_index", 2),)
     assert plan.attributes == {"blocks.2:layer_index": (2, 3), "blocks.3:layer_index": (3, 4)}
-    assert (
-        place_behind(plan, "blocks.1") == "blocks.2"
-        and plan.renamed("blocks.2.conv1.weight") == "blocks.3.conv1.weight"
-    )
+    assert plan.place_behind("blocks.1") == "blocks.2"
+    assert plan.renamed("blocks.2.conv1.weight") == "blocks.3.conv1.weight"
     grown = netsmith.apply(model, plan)
     assert torch.equal(grown(X), model(X)) and len(model.blocks) == 4
     assert torch.equal(grown.blocks[2].conv1.weight, model.blocks[1].conv1.weight)

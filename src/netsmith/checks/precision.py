@@ -21,12 +21,15 @@ _SAME = 2e-3  # of the largest output, in float32: engines multiply integers and
 _DYNAMIC = 0.25  # with inputs rounded to 8 bits as well
 
 
-def precision_outputs(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: Any) -> Check:
+def precision_outputs(
+    original: nn.Module, edited: nn.Module, plain: nn.Module, plan: Plan, example_inputs: Any
+) -> Check:
     """Compare the edited model with floats in place of its integers, and state how far it is from the original.
 
     Args:
         original: before all plans.
         edited: with integers.
+        plain: the model that the plan makes, of the same tensors; one's own: it is given the edited model's values.
         plan: the step that made them.
         example_inputs: one call's inputs.
     """
@@ -34,9 +37,15 @@ def precision_outputs(original: nn.Module, edited: nn.Module, plan: Plan, exampl
     missing = sorted({edit.tensor for edit in plan.precisions} - integers)
     if missing:
         return Check("outputs", "failed", f"{', '.join(missing[:4])} should be stored as integers and are not")
+    values = {slot.name: slot.tensor for slot in tensor_slots(edited)}
+    for slot in tensor_slots(plain):
+        slot.holder[slot.key] = values.get(slot.name, slot.tensor)
+    for module in plain.modules():
+        if "_flat_weights_names" in module.__dict__:  # recurrent layers list their own parameters a second time
+            module.__dict__["_flat_weights"] = [getattr(module, n) for n in module.__dict__["_flat_weights_names"]]
     try:
         found = _outputs(edited, example_inputs)
-        floats = _outputs(with_floats(edited), example_inputs)
+        floats = _outputs(with_floats(plain), example_inputs)
         before = _outputs(original, example_inputs)
     except Exception as error:
         return Check("outputs", "failed", f"forward raises {type(error).__name__}: {str(error)[:300]}")

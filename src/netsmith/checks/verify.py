@@ -11,8 +11,9 @@ from ..errors import InputError, ModelError
 from ..plans import Plan
 from ..surgery import apply, check_fits
 from ..wiring import call_model, tensor_slots
+from ..wiring.depth import number_at
 from ..wiring.recorder import tensors_in
-from ..wiring.slots import int_values
+from ..wiring.slots import int_values, modules_of
 from ..wiring.wrapped import inner_tensors
 from .precision import precision_outputs
 from .promises import promised_outputs
@@ -73,7 +74,7 @@ def verify(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: A
     checks = [_structure(plain, edited), _attributes(plain, edited, plan), _weights(plain, edited, plan, computed)]
     if checks[0].status != "failed":
         if last.precisions:
-            earlier.append(precision_outputs(original, edited, last, example_inputs))
+            earlier.append(precision_outputs(original, edited, plain, last, example_inputs))
         else:
             earlier.append(promised_outputs(start, edited, last, example_inputs))
         checks.append(_weakest(earlier))
@@ -107,12 +108,21 @@ def _structure(plain: nn.Module, edited: nn.Module) -> Check:
 
 def _attributes(plain: nn.Module, edited: nn.Module, plan: Plan) -> Check:
     promised: dict[str, float] = dict(int_values(plain))
-    found: dict[str, float] = dict(int_values(edited))
+    found: dict[str, float | None] = dict(int_values(edited))
     for key, (_, after) in plan.attributes.items():
         if isinstance(after, float):
             path, _, name = key.partition(":")
             promised[key] = after
             found[key] = edited.get_submodule(path).__dict__.get(name, float("nan"))
+    # numbers below 2 are mostly settings; an index or a count that the plan moves may be one as well
+    held = [
+        key for step in plan.steps for key in (*step.attributes, *(k for e in step.insertions for k, _ in e.numbers))
+    ]
+    for name in {key.rpartition(":")[2] for key in held}:
+        for path, _ in modules_of(plain):
+            number = number_at(plain, f"{path}:{name}")
+            if number is not None:
+                promised[f"{path}:{name}"], found[f"{path}:{name}"] = number, number_at(edited, f"{path}:{name}")
     faults = [
         f"{key} is {found.get(key, 'missing')}, promised {value}"
         for key, value in promised.items()

@@ -105,7 +105,7 @@ class InsertBlockEntry(Entry):
     block: Name
     zeros: list[Name]
     lists: list[Name]
-    numbers: dict[Name, int]
+    numbers: dict[Name, Annotated[int, Field(ge=0, le=2**62)]]
 
     def edit(self) -> InsertBlock:
         return InsertBlock(self.block, tuple(self.zeros), tuple(self.lists), tuple(self.numbers.items()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from .. import __version__
 from ..errors import FileError, PlanError
 from ..plans.plan import Plan
 from ..wiring.layouts import layout_size
-from .edit_schema import KINDS, edit_to_json
+from .edit_schema import KINDS, SparsifyEntry, edit_to_json
 from .layout_codec import MAX_UNITS, encode_layout
 from .plan_schema import FORMAT, VERSION, PlanEntry, StepEntry, WeightsEntry
 
 MAX_BYTES = 256 * 2**20  # a plan lists kept units: some 30 MB for every hidden unit of a 400B model
+_MAX_MASKED = 2**34  # weights of all masks: 2 GiB of bits, more than a file of that size holds of any real mask
 _MAX_FAULTS = 5
 _MEND = (
     "The file was changed or damaged after netsmith wrote it: restore it, or save the model again with netsmith.save."
@@ -159,6 +161,9 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _plan(entry: PlanEntry, where: str) -> Plan:
+    edits = [edit for step in (*entry.before, entry) for edit in step.edits]
+    if sum(prod(edit.shape) for edit in edits if isinstance(edit, SparsifyEntry)) > _MAX_MASKED:
+        raise FileError(f'{where}: masks of more than {_MAX_MASKED:,} weights in field "edits". {_MEND}')
     try:
         before = tuple(_step(step) for step in entry.before)
         plan = replace(_step(entry), before=before)

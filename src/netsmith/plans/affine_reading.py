@@ -50,7 +50,10 @@ def read_affine(layers: Sequence[nn.Module], shape: Sequence[int], stop: nn.Modu
     Raises:
         NotAffine: they compute something else, or its map cannot be said as one kernel.
     """
-    x = torch.empty(tuple(shape), device="meta", dtype=torch.float64)
+    try:
+        x = torch.empty(tuple(shape), device="meta", dtype=torch.float64)
+    except RuntimeError as error:  # larger than any memory
+        raise NotAffine(f"no tensor has the shape {tuple(shape)}") from error
     device = next((t.device for layer in layers for t in layer.parameters()), torch.device("cpu"))
     mode = _Following(x, device)
     with _in_eval(layers), torch.no_grad(), transparent_functional(), mode:

@@ -40,7 +40,9 @@ def carry_out(model: nn.Module, plan: Plan) -> None:
 def stand_ins(model: nn.Module, edit: BlockEdit) -> dict[str, nn.Module | None]:
     """What comes in each module's place: None where it is deleted."""
     if isinstance(edit, RemoveBlock):
-        return {edit.block: None if edit.delete else nn.Identity()}
+        if edit.delete:
+            return {edit.block: None}
+        return {edit.block: nn.Identity().train(model.get_submodule(edit.block).training)}
     if isinstance(edit, RemoveBranch):
         return {p: _zeros(model.get_submodule(p), n, p) for p, n in zip(edit.modules, edit.returns, strict=True)}
     return {edit.block: _map(model, edit)}
@@ -75,14 +77,14 @@ def _affine(edit: ReplaceBlock, device: torch.device, dtype: torch.dtype) -> nn.
     made: nn.Linear | nn.Conv2d
     if edit.kind == "linear":
         made = nn.utils.skip_init(nn.Linear, width, width, device=device, dtype=dtype)
-        identity = torch.eye(width)
+        identity = torch.eye(width, device=device)
     else:
         groups = width if edit.kind == "channels" else 1
         made = nn.utils.skip_init(
             nn.Conv2d, width, outputs, kernel, stride=edit.stride, groups=groups, device=device, dtype=dtype
         )
-        identity = (torch.ones(width, 1) if groups > 1 else torch.eye(outputs, width))[:, :, None, None]
-        identity = identity.expand(-1, -1, kernel, kernel) / kernel**2
+        identity = torch.ones(width, 1, device=device) if groups > 1 else torch.eye(outputs, width, device=device)
+        identity = identity[:, :, None, None].expand(-1, -1, kernel, kernel) / kernel**2
     with torch.no_grad():
         made.weight.copy_(identity.reshape(made.weight.shape))
         assert made.bias is not None

@@ -10,7 +10,7 @@ import torch
 from ..errors import CaptureError, ModelError, PlanError, UnknownNameError
 from ..wiring import Block, Wiring, trace
 from ..wiring.collector import no_collections
-from ..wiring.depth import is_item, parent_of, renamed, shared_with, shell
+from ..wiring.depth import is_item, renamed, shared_with, shell
 from ..wiring.without import Gone, difference
 from .edits import InsertBlock
 from .equality import outputs_differ
@@ -100,7 +100,7 @@ def _changed(wiring: Wiring, plan: Plan) -> str | None:
     twin = shell(wiring.model)
     try:
         insert_blocks(twin, plan)
-        inserted = [place_behind(plan, edit.block) for edit in plan.insertions]
+        inserted = [plan.place_behind(edit.block) for edit in plan.insertions]
         wider = trace(twin, wiring.example_inputs)
     except (CaptureError, ModelError) as error:
         return " ".join(str(error).split("\n")[1:2] or [str(error)]).strip()
@@ -115,11 +115,3 @@ def _changed(wiring: Wiring, plan: Plan) -> str | None:
     deeper = shell(uneven)
     insert_blocks(deeper, plan)
     return outputs_differ(uneven, deeper, wiring.example_inputs)
-
-
-def place_behind(plan: Plan, block: str) -> str:
-    """Where the copy of a block stands after the plan."""
-    parent, name = parent_of(plan.renamed(block) or block)
-    if name.isdecimal():
-        return f"{parent}.{int(name) + 1}".lstrip(".")
-    return f"{parent}.{name}_copy".lstrip(".")

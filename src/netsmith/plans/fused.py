@@ -71,7 +71,9 @@ def _fused(model: nn.Module, edit: FuseLayers) -> dict[str, nn.Module]:
     found, last = _map(model, edit), edit.layers[-1]
     host = host_of(model, edit, found)
     like = next(p for path in edit.layers for p in model.get_submodule(path).parameters() if p.dim() > 1)
-    places: dict[str, nn.Module] = {path: nn.Identity() for path in edit.layers if path != edit.into}
+    places: dict[str, nn.Module] = {
+        path: nn.Identity().train(model.get_submodule(path).training) for path in edit.layers if path != edit.into
+    }
     if host is None:
         places[edit.into] = _made(found, like.device).train(model.get_submodule(edit.into).training)
     layer = host if host is not None else places[edit.into]

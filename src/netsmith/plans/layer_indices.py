@@ -59,11 +59,12 @@ def indices_behind(model: nn.Module, stack: str, copies: Mapping[str, list[tuple
     repeated = {i for i, place in enumerate(places) if place in copies}
     changes: Changes = {}
     for key, values in found.items():
-        if not _is_index(values):
+        by_place = _is_index(values)
+        if not (by_place or _is_index(dict(enumerate(values.values())))):  # silent layers are not counted
             continue
         path, _, name = key.partition(":")
         for i, value in values.items():
-            after = value + sum(j < i for j in repeated)
+            after = value + sum(j < i for j in repeated if by_place or j in values)
             if i in repeated:
                 copies[places[i]].append((key, after + 1))
             if after != value:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ..errors import PlanError
-from ..wiring.depth import renamed, renamed_behind
+from ..wiring.depth import parent_of, renamed, renamed_behind
 from ..wiring.layouts import Layout, axis_names, kept_positions, layout_size, position_shares
 from .checking import check_plan
 from .edits import (
@@ -14,6 +14,7 @@ from .edits import (
     Edit,
     FuseLayers,
     InsertBlock,
+    MergeBlocks,
     RemoveBlock,
     RemoveBranch,
     ReplaceBlock,
@@ -117,8 +118,7 @@ class Plan:
         """This plan, for the model that ``earlier`` makes, as a plan for the model that ``earlier`` was made for."""
         refitted = earlier.refitted
         for plan in self.steps:
-            passed = {plan.renamed(name) for name in refitted}
-            passed |= {f"{e.place}.{kind}" for e in plan.fusions if e.reads(refitted) for kind in ("weight", "bias")}
+            passed = {plan.renamed(name) for name in refitted} | plan._made_of(refitted)
             refitted = frozenset(name for name in passed if name is not None) | plan.refitted
         return replace(self, before=(*earlier.steps, *self.before), refitted=refitted)
 
@@ -132,6 +132,27 @@ class Plan:
             found = (e.renamed(name) for e in self.fusions if any(_lies_in(name, layer) for layer in e.layers))
             return next(found, name)
         return renamed(name, [e.block for e in self.block_edits if isinstance(e, RemoveBlock) and e.delete])
+
+    def _made_of(self, tensors: Collection[str]) -> set[str | None]:
+        """Tensors elsewhere that take values from these: of merged layers and blocks, and of copies."""
+        made: set[str | None] = {
+            f"{e.place}.{kind}" for e in self.fusions if e.reads(tensors) for kind in ("weight", "bias")
+        }
+        for name in tensors:
+            for e in self.insertions:
+                inner = name.removeprefix(f"{e.block}.")
+                if inner not in (name, *e.zeros):
+                    made.add(f"{self.place_behind(e.block)}.{inner}")
+            for merge in self.block_edits:
+                if isinstance(merge, MergeBlocks) and merge.how != "first" and name.startswith(f"{merge.block}."):
+                    made.add(self.renamed(merge.into + name.removeprefix(merge.block)))
+        return made
+
+    def place_behind(self, block: str) -> str:
+        """Where the copy of a block stands that this plan inserts."""
+        parent, name = parent_of(self.renamed(block) or block)
+        name = str(int(name) + 1) if name.isdecimal() else f"{name}_copy"
+        return f"{parent}.{name}".lstrip(".")
 
     def place(self, block: str) -> str | None:
         """Where what this plan puts in a block's place stands afterwards; None for a block that it deletes."""

@@ -11,7 +11,6 @@ from torch import nn
 
 from ..errors import InputError
 from ..plans import Plan
-from ..plans.deepening import place_behind
 from ..plans.values import resized_values
 from ..surgery import check_fits
 
@@ -104,7 +103,7 @@ def _changes(before: Mapping[str, nn.Parameter], plan: Plan) -> dict[str, tuple[
             next_found[step.renamed(name) or name] = (source, change)
             for edit in step.insertions:
                 if name.startswith(f"{edit.block}."):
-                    copy = place_behind(step, edit.block) + name.removeprefix(edit.block)
+                    copy = step.place_behind(edit.block) + name.removeprefix(edit.block)
                     next_found[copy] = (source, None)
         found = next_found
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -81,9 +82,10 @@ def check_fits(model: nn.Module, plan: Plan) -> None:
     if not isinstance(plan, Plan):
         raise InputError(f"plan is a {type(plan).__name__}; give what a planner such as plan_removal returns")
     plan = plan.steps[0]
-    if fingerprint(model) == plan.fingerprint:
-        return
     slots = {slot.name: tuple(slot.tensor.shape) for slot in tensor_slots(model)}
+    unfit = _unfit_tensors(slots, plan)
+    if not unfit and fingerprint(model) == plan.fingerprint:
+        return
     faults = [f"{name} is missing" for name in plan.layouts if name not in slots]
     faults += [
         f"{name} is {slots[name]}, the plan expects {plan.shape_before(name)}"
@@ -91,12 +93,7 @@ def check_fits(model: nn.Module, plan: Plan) -> None:
         if name in slots and slots[name] != plan.shape_before(name)
     ]
     modules = {path for path, _ in model.named_modules()}
-    faults += [f"there is no tensor {edit.tensor}" for edit in plan.precisions if edit.tensor not in slots]
-    faults += [
-        f"{edit.tensor} is {slots.get(edit.tensor, 'missing')}, the plan expects {edit.shape}"
-        for edit in plan.sparsities
-        if slots.get(edit.tensor) != edit.shape
-    ]
+    faults += unfit
     faults += [f"there is no module {path}" for path in plan.modules if path not in modules]
     if not faults:
         faults = ["tensors that the plan does not change differ in name or shape"]
@@ -105,6 +102,23 @@ def check_fits(model: nn.Module, plan: Plan) -> None:
         f"{f' and {len(faults) - 4} more' if len(faults) > 4 else ''}.\n"
         "Give the original model (before any change), or make a new plan from trace(model, ...)."
     )
+
+
+def _unfit_tensors(slots: Mapping[str, tuple[int, ...]], plan: Plan) -> list[str]:
+    """What single tensors lack for their edits. No fingerprint says it: a plan may come from anywhere."""
+    faults = [
+        f"{edit.tensor} is {slots.get(edit.tensor, 'missing')}, the plan expects {edit.shape}"
+        for edit in plan.sparsities
+        if slots.get(edit.tensor) != edit.shape
+    ]
+    for each in plan.precisions:
+        shape = slots.get(each.tensor)
+        if shape is None:
+            faults.append(f"there is no tensor {each.tensor}")
+        elif len(shape) != (4 if each.use == "conv2d" else 2) or (each.group and shape[1] % each.group):
+            group = f" in groups of {each.group}" if each.group else ""
+            faults.append(f"{each.tensor} is {shape}, which a {each.use} cannot store{group}")
+    return faults
 
 
 def _resized(tensor: torch.Tensor, plan: Plan, name: str) -> torch.Tensor:
