@@ -92,7 +92,7 @@ def test_it_trains_on_and_verifies_when_told_so() -> None:
         ({"deepen": 0}, InputError, "deepen=0 must be an int ≥ 1"),
         ({"deepen": 1, "where": "influence"}, InputError, 'give "even", names of blocks, or their influence'),
         ({"deepen": 1, "where": 3}, InputError, "where is a int"),
-        ({"deepen": 10**6}, InputError, "deepen=1000000: . blocks can be copied, each at most 64 times; give at most"),
+        ({"deepen": 10**6}, InputError, "deepen=1000000: there are . places, each for at most 64 blocks; give at most"),
         ({"deepen": 2, "where": ["blocks.0"]}, InputError, "deepen=2, but where names 1 blocks"),
         ({"deepen": 1, "where": ["blocks.9"]}, UnknownNameError, r"where: 'blocks\.9' is no block"),
         ({"deepen": 1, "where": ["alone"]}, PlanError, "is no item of an nn.Sequential"),

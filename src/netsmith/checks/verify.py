@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError, ModelError
-from ..plans import Plan
+from ..plans import InsertBlock, Plan
 from ..surgery import apply, check_fits
 from ..wiring import call_model, tensor_slots
 from ..wiring.depth import number_at
@@ -115,9 +115,8 @@ def _attributes(plain: nn.Module, edited: nn.Module, plan: Plan) -> Check:
             promised[key] = after
             found[key] = edited.get_submodule(path).__dict__.get(name, float("nan"))
     # numbers below 2 are mostly settings; an index or a count that the plan moves may be one as well
-    held = [
-        key for step in plan.steps for key in (*step.attributes, *(k for e in step.insertions for k, _ in e.numbers))
-    ]
+    held = [key for step in plan.steps for key in step.attributes]
+    held += [k for step in plan.steps for e in step.insertions if isinstance(e, InsertBlock) for k, _ in e.numbers]
     for name in {key.rpartition(":")[2] for key in held}:
         for path, _ in modules_of(plain):
             number = number_at(plain, f"{path}:{name}")

@@ -14,6 +14,8 @@ from .edits import (
     Edit,
     FuseLayers,
     InsertBlock,
+    InsertIdentity,
+    Insertion,
     MergeBlocks,
     RemoveBlock,
     RemoveBranch,
@@ -80,9 +82,9 @@ class Plan:
         return tuple(edit for edit in self.edits if isinstance(edit, RemoveBlock | RemoveBranch | ReplaceBlock))
 
     @property
-    def insertions(self) -> tuple[InsertBlock, ...]:
+    def insertions(self) -> tuple[Insertion, ...]:
         """The edits that insert blocks; none where anything else changes."""
-        return tuple(edit for edit in self.edits if isinstance(edit, InsertBlock))
+        return tuple(edit for edit in self.edits if isinstance(edit, InsertBlock | InsertIdentity))
 
     @property
     def grows(self) -> bool:
@@ -139,7 +141,7 @@ class Plan:
             f"{e.place}.{kind}" for e in self.fusions if e.reads(tensors) for kind in ("weight", "bias")
         }
         for name in tensors:
-            for e in self.insertions:
+            for e in (e for e in self.insertions if isinstance(e, InsertBlock)):
                 inner = name.removeprefix(f"{e.block}.")
                 if inner not in (name, *e.zeros):
                     made.add(f"{self.place_behind(e.block)}.{inner}")
