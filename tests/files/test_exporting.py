@@ -86,3 +86,9 @@ def test_bad_input(tmp_path: Path) -> None:
     (tmp_path / "there/file").touch()
     with pytest.raises(FileError, match="is in the way"):
         export(small(), X, tmp_path / "there", to="onnx")
+
+
+def test_calibration_batches_that_the_model_cannot_take(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"Sequential cannot be run on tensor \(4, 5\)"):
+        export(small(), X, tmp_path / "out", to="onnx", calibration=[torch.randn(4, 5)])
+    assert not (tmp_path / "out").exists()

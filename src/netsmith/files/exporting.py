@@ -19,7 +19,7 @@ from ..costs.free_batch import batch_size, exported, with_batch
 from ..costs.onnx_form import onnx_runner, quantize_onnx, write_onnx
 from ..costs.openvino_form import openvino_model, openvino_runner, quantized_openvino, write_openvino
 from ..costs.torch_form import eager_runner, program_runner
-from ..data.running import each_batch
+from ..data.running import call, each_batch, eval_mode
 from ..errors import InputError, ModelError, UnknownNameError
 from .executorch import executorch_runner, write_executorch
 from .folder import new_folder
@@ -100,6 +100,9 @@ def export(
     if calibration is not None and to not in WITH_INT8:
         raise InputError(f"calibration makes int8, and {to} has none here; give it with {' or '.join(WITH_INT8)}")
     batches = None if calibration is None else [x for x, _ in islice(each_batch(calibration), most_batches)]
+    if batches:  # before an engine is given them: its errors name no batch
+        with torch.no_grad(), eval_mode(model):
+            call(model, batches[0])
     sizes = [batch_size(example_inputs)]
     if free_batch and to != "executorch":
         sizes.append(sizes[0] + 1)
