@@ -6,7 +6,7 @@ Makes a Llama checkpoint of 1.1 billion parameters in bfloat16 (2.2 GB in three 
 from it, and merges them by the same recipes with netsmith and with mergekit, one process a merge, in turns. Peak memory
 is the child's largest resident set. Values are compared bit pattern by bit pattern: steps of bfloat16 between the two.
 Needs 12 GB in the scratch folder, which is emptied afterwards. `--layers 2 --hidden 256` makes a small one. Writes the
-"mergekit" part of results.json.
+"mergekit" part of results.json after every method; "mergekit, N layers" when there are not 22 of them.
 """
 
 from __future__ import annotations
@@ -214,6 +214,7 @@ def main() -> None:
     shutil.rmtree(folder, ignore_errors=True)
     for name, moved in (("BASE", None), ("A", 1), ("B", 2)):
         generate(folder / name, options.layers, options.hidden, moved)
+    load = [round(each, 1) for each in os.getloadavg()]
     start = time.perf_counter()
     shutil.copytree(folder / "A", folder / "copy")
     copying = round(time.perf_counter() - start, 1)
@@ -221,7 +222,12 @@ def main() -> None:
     found: dict[str, Any] = {
         "parameters": sum(torch.Size(s).numel() for s in shapes(options.layers, options.hidden).values())
     }
-    found |= {"copying_seconds": copying, "threads": os.environ.get("OMP_NUM_THREADS", "all"), "merges": {}}
+    found |= {
+        "copying_seconds": copying,
+        "load_at_start": load,
+        "threads": os.environ.get("OMP_NUM_THREADS", "all"),
+        "merges": {},
+    }
     for recipe in options.recipes:
         (folder / "recipe.yaml").write_text(RECIPES[recipe] + "dtype: bfloat16\n")
         rows: dict[str, list[dict[str, float]]] = {"netsmith": [], "mergekit": []}
@@ -248,8 +254,8 @@ def main() -> None:
         times = best["mergekit"]["seconds"] / best["netsmith"]["seconds"]
         found["merges"][recipe]["times_faster"] = round(times, 1)
         print(recipe, json.dumps(found["merges"][recipe]), flush=True)
+        keep("mergekit" if options.layers == 22 else f"mergekit, {options.layers} layers", found)
     shutil.rmtree(folder)
-    keep("mergekit", found)
 
 
 if __name__ == "__main__":

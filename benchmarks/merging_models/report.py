@@ -34,7 +34,8 @@ def page(results: dict[str, Any]) -> str:
     """results.md."""
     lines = ["# Models merged", ""]
     writers = {"mergekit": _mergekit, "rebasin": _rebasin, "two halves": _halves, "permuting": _permuting}
-    for part, write in writers.items():
+    smaller = {part: _mergekit for part in results if part.startswith("mergekit,")}
+    for part, write in (writers | smaller).items():
         if part in results:
             found = results[part]
             lines += [f"## {part}", "", f"{found['date']}, {found['machine']}.", "", *write(found), ""]
@@ -56,7 +57,8 @@ def _mergekit(found: dict[str, Any]) -> list[str]:
     head += ["beyond tolerance", "beyond it, but a tie at the threshold"]
     return [
         f"{found['parameters']:,} parameters in bfloat16; copying one checkpoint took {found['copying_seconds']} s; "
-        f"OMP_NUM_THREADS={found['threads']} for both. {found.get('note', '')}".strip(),
+        f"OMP_NUM_THREADS={found['threads']} for both; load average at the start "
+        f"{found.get('load_at_start', 'not kept')}. {found.get('note', '')}".strip(),
         "Tolerance: 2⁻⁷ of the value (one step of bfloat16) plus 2⁻⁷·0.01 (one step of the differences from the base).",
         "",
         *_table(head, rows),

@@ -61,6 +61,24 @@ def test_a_tensor_of_several_chunks(tmp_path: Path) -> None:
     assert out["v"].dtype == torch.float32
 
 
+@pytest.mark.parametrize("method", ["linear", "ties", "dare_ties"])
+def test_threads_change_nothing_and_are_given_back(tmp_path: Path, method: str) -> None:
+    base, a, b = pair(tmp_path)
+    wanted = recipe(method, None if method == "linear" else base, a, b)
+    if method != "linear":
+        wanted["parameters"] = {"density": 0.5}
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            merge_checkpoints(wanted, tmp_path / f"out{threads}")
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    one, three = (tmp_path / f"out{threads}" / "model.safetensors" for threads in (1, 3))
+    assert one.read_bytes() == three.read_bytes()
+
+
 def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
     _, a, b = pair(tmp_path)
     seen: list[str] = []

@@ -60,9 +60,9 @@ def merge_checkpoints(
     """Merge checkpoint folders into a new one by a recipe.
 
     Everything that can be wrong is said before anything is written. As many tensors are merged at a time as torch has
-    threads; memory is that of a few chunks of a megabyte for each, whatever the checkpoints' size, and the result is
-    the same for any number of threads. A run that is interrupted goes on where it stopped when it is started again with
-    the same recipe, inputs and ``out``; finished shards are kept. ``out`` appears when all is done.
+    threads; memory is that of a few chunks of a megabyte for each, whatever the checkpoints' size. The result is the
+    same for any number of threads. A run that is interrupted goes on where it stopped when it is started again with the
+    same recipe, inputs and ``out``; finished shards are kept. ``out`` appears when all is done.
 
     Args:
         recipe: a YAML file as mergekit reads it, or the mapping that it holds; models are folders on this machine.

@@ -107,7 +107,8 @@ def adding(
                 rounded = x.to(chunks.dtype).sub(base)
                 delta = rounded.to(chunks.work)
                 if state is not None:
-                    delta.mul_(state.kept(rounded))
+                    # As bytes: they become floats seven times faster than booleans do.
+                    delta.mul_(state.kept(rounded).view(torch.uint8).to(delta.dtype))
                 parts.append(delta if share * factor == 1 else delta.mul_(share * factor))
             if elect:
                 mixed = _elected(parts, shares, normalize)
@@ -126,8 +127,8 @@ def adding(
 
 def _elected(parts: list[Tensor], shares: Sequence[float], normalize: bool) -> Tensor:
     """Sum (or weighted mean) of the weighted differences that have the sign of their sum."""
-    total = parts[0].clone()
-    for part in parts[1:]:
+    total = parts[0].add(parts[1]) if len(parts) > 1 else parts[0].clone()
+    for part in parts[2:]:
         total.add_(part)
     sign = total.ge_(0).mul_(2).sub_(1)  # 1 or -1; of nothing 1
     mixed = torch.zeros_like(sign)
