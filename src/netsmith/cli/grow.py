@@ -112,16 +112,22 @@ def parse_widths(texts: list[str]) -> dict[str, float]:
 def _report(result: Result, model: str, folder: Path, *, as_json: bool) -> None:
     from ..reports import steps_json, steps_table
 
-    wider, deeper = _wider(result.plan), _deeper(result.plan)
+    wider, inserted = _wider(result.plan), [edit for step in result.plan.steps for edit in step.insertions]
     left = {name: why for step in result.plan.steps for name, why in step.left.items()}
     if as_json:
         steps, verdict = steps_json(result.steps), verdict_json(result.verdict)
-        told = {"model": model, "folder": str(folder), "widened": wider, "inserted": deeper, "left": left}
+        told = {
+            "model": model,
+            "folder": str(folder),
+            "widened": wider,
+            "inserted": [edit.block for edit in inserted],
+            "left": left,
+        }
         emit_json({**told, "steps": steps, "verdict": verdict})
         return
     console = out()
     lines = [f"{each['axis']}  {each['before']} -> {each['after']}" for each in wider]
-    lines += [f"{name}  a copy of it behind it, silent at first" for name in deeper]
+    lines += [f"{edit.block}  {edit.words}" for edit in inserted]
     lines += [f"{name}  left as it is: {why}" for name, why in left.items()]
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
@@ -133,7 +139,3 @@ def _report(result: Result, model: str, folder: Path, *, as_json: bool) -> None:
 def _wider(plan: Plan) -> list[dict[str, Any]]:
     edits = [edit for step in plan.steps for edit in step.widenings]
     return [{"axis": e.axis, "before": e.size, "after": len(e.source)} for e in edits]
-
-
-def _deeper(plan: Plan) -> list[str]:
-    return [edit.block for step in plan.steps for edit in step.insertions]

@@ -51,7 +51,7 @@ def _blocks(plan: Plan) -> str:
     if not plan.block_edits and not plan.insertions:
         return ""
     rows = ["| block | what became of it |", "|---|---|"]
-    rows += [f"| {_code(edit.block)} | a copy of it behind it, silent at first |" for edit in plan.insertions]
+    rows += [f"| {_code(edit.block)} | {edit.words} |" for edit in plan.insertions]
     for edit in plan.block_edits:
         rows.append(f"| {_code(edit.block)} | {edit.words} |")
     return "\n".join(rows)

@@ -13,6 +13,7 @@ from ..plans.edits import (
     Edit,
     FuseLayers,
     InsertBlock,
+    InsertIdentity,
     MergeBlocks,
     RemoveBlock,
     RemoveBranch,
@@ -111,6 +112,21 @@ class InsertBlockEntry(Entry):
         return InsertBlock(self.block, tuple(self.zeros), tuple(self.lists), tuple(self.numbers.items()))
 
 
+class InsertIdentityEntry(Entry):
+    kind: Literal["insert_identity"]
+    block: Name
+    layer: Literal["linear", "conv1d", "conv2d", "conv3d"]
+    width: Units
+    like: Name
+    kernel: Annotated[list[Small], Field(max_length=3)]
+    norm: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
+    limits: Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=2, max_length=2)] | None
+
+    def edit(self) -> InsertIdentity:
+        limits = None if self.limits is None else (self.limits[0], self.limits[1])
+        return InsertIdentity(self.block, self.layer, self.width, self.like, tuple(self.kernel), self.norm, limits)
+
+
 class FuseLayersEntry(Entry):
     kind: Literal["fuse_layers"]
     layers: Annotated[list[Name], Field(min_length=1)]
@@ -157,6 +173,7 @@ EditEntry = Annotated[
     | RemoveBranchEntry
     | ReplaceBlockEntry
     | InsertBlockEntry
+    | InsertIdentityEntry
     | FuseLayersEntry
     | SetPrecisionEntry
     | SparsifyEntry,
@@ -202,6 +219,13 @@ def _insert_block(edit: InsertBlock) -> dict[str, Any]:
     return {"block": edit.block, "zeros": list(edit.zeros), "lists": list(edit.lists), "numbers": numbers}
 
 
+def _insert_identity(edit: InsertIdentity) -> dict[str, Any]:
+    limits = None if edit.limits is None else [float(each) for each in edit.limits]
+    norm = None if edit.norm is None else float(edit.norm)
+    record = {"block": edit.block, "layer": edit.kind, "width": int(edit.width), "like": edit.like}
+    return {**record, "kernel": [int(k) for k in edit.kernel], "norm": norm, "limits": limits}
+
+
 def _fuse_layers(edit: FuseLayers) -> dict[str, Any]:
     shape = [int(n) for n in edit.shape]
     return {"layers": list(edit.layers), "into": edit.into, "shape": shape, "then": list(edit.then)}
@@ -220,6 +244,7 @@ _RECORDS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
     RemoveBranch: ("remove_branch", _remove_branch),
     ReplaceBlock: ("replace_block", _replace_block),
     InsertBlock: ("insert_block", _insert_block),
+    InsertIdentity: ("insert_identity", _insert_identity),
     FuseLayers: ("fuse_layers", _fuse_layers),
     SetPrecision: ("set_precision", asdict),
     Sparsify: ("sparsify", _sparsify),

@@ -10,6 +10,7 @@ from .edits import (
     AxisEdit,
     FuseLayers,
     InsertBlock,
+    InsertIdentity,
     MergeBlocks,
     RemoveBlock,
     RemoveBranch,
@@ -27,7 +28,7 @@ _KINDS: tuple[tuple[str, tuple[type, ...]], ...] = (
     ("removes units", (ResizeAxis,)),
     ("widens axes", (WidenAxis,)),
     ("takes out or replaces blocks", (RemoveBlock, RemoveBranch, ReplaceBlock)),
-    ("inserts blocks", (InsertBlock,)),
+    ("inserts blocks", (InsertBlock, InsertIdentity)),
     ("merges layers", (FuseLayers,)),
     ("sets precision", (SetPrecision,)),
     ("sets weights to zero", (Sparsify,)),
@@ -111,9 +112,23 @@ def _check_modules(plan: Plan) -> None:
             raise PlanError(f"branch {edit.block!r} does not end its modules, or they are not as many as returns")
         if isinstance(edit, ReplaceBlock) and edit.kind != "conv2d" and not edit.keeps_shape:
             raise PlanError(f"block {edit.block!r}: only a conv2d map has other outputs, a stride or a kernel")
+    for edit in plan.insertions:
+        if isinstance(edit, InsertIdentity):
+            _check_identity(edit)
     for fusion in plan.fusions:
         if fusion.into not in fusion.layers or any(not t.startswith(f"{fusion.layers[-1]}.") for t in fusion.then):
             raise PlanError(f"fusion into {fusion.into!r}: it must be one of its layers, and then lie in the last one")
+
+
+def _check_identity(edit: InsertIdentity) -> None:
+    where = f"identity behind {edit.block!r}"
+    dims = 0 if edit.kind == "linear" else int(edit.kind[-2])
+    if len(edit.kernel) != dims or any(k < 1 or k % 2 == 0 for k in edit.kernel):
+        raise PlanError(f"{where}: the kernel of {edit.kind} must be {dims} odd numbers")
+    if edit.limits is not None and not edit.limits[0] < edit.limits[1]:
+        raise PlanError(f"{where}: the lower limit of its rectifier is not below the upper one")
+    if edit.norm is not None and not edit.norm >= 0:
+        raise PlanError(f"{where}: the epsilon of its normalization is below 0")
 
 
 def _check_tensors(plan: Plan) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -42,7 +42,7 @@ def plan_insertion(wiring: Wiring, after: Sequence[str]) -> Plan:
     why = "nothing to insert"
     for numbers in layer_numbers(wiring, [edit.block for edit in edits], repeated=True):
         plan = _plan(wiring, edits, numbers)
-        found = _changed(wiring, plan)
+        found = changed(wiring, plan, _block_at)
         if found is None:
             return plan
         why = found
@@ -95,8 +95,18 @@ def _plan(wiring: Wiring, edits: Sequence[InsertBlock], numbers: LayerNumbers) -
     return Plan(whole, {}, {}, dict(numbers.changes), wiring.fingerprint)
 
 
-def _changed(wiring: Wiring, plan: Plan) -> str | None:
-    """None where a twin with the copies is the model once they are taken out again, and gives the same outputs."""
+def _block_at(wider: Wiring, place: str) -> Block | None:
+    return next((block for block in wider.blocks if block.name == place), None)
+
+
+def changed(wiring: Wiring, plan: Plan, part_at: Callable[[Wiring, str], Block | None]) -> str | None:
+    """None where a twin with what is inserted is the model once it is taken out again, and gives the same outputs.
+
+    Args:
+        wiring: of the model.
+        plan: of insertions.
+        part_at: (wiring of the twin, place of something inserted) -> its calls; None where it runs not as it should.
+    """
     twin = shell(wiring.model)
     try:
         insert_blocks(twin, plan)
@@ -104,11 +114,13 @@ def _changed(wiring: Wiring, plan: Plan) -> str | None:
         wider = trace(twin, wiring.example_inputs)
     except (CaptureError, ModelError) as error:
         return " ".join(str(error).split("\n")[1:2] or [str(error)]).strip()
-    found = {block.name: block for block in wider.blocks}
-    missing = [name for name in inserted if name not in found]
-    if missing:
-        return f"{missing[0]} is not called once, with the same axes in and out"
-    why = difference(wider, wiring.model, [Gone(found[n]) for n in inserted], lambda name: renamed(name, inserted))
+    gone = []
+    for name in inserted:
+        part = part_at(wider, name)
+        if part is None:
+            return f"{name} is not called once, with the same axes in and out"
+        gone.append(Gone(part))
+    why = difference(wider, wiring.model, gone, lambda name: renamed(name, inserted))
     if why:
         return why
     uneven = put_values(shell(wiring.model), uneven_values(wiring.model, torch.float64))

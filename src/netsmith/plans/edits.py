@@ -199,6 +199,8 @@ class InsertBlock:
     lists: tuple[str, ...] = ()
     numbers: tuple[tuple[str, int], ...] = ()
 
+    words = "a copy of it behind it, silent at first"
+
     def __str__(self) -> str:
         return f"{self.block:<48} a copy of it behind it"
 
@@ -206,6 +208,58 @@ class InsertBlock:
     def modules(self) -> tuple[str, ...]:
         """Path of the block."""
         return (self.block,)
+
+
+@dataclass(frozen=True)
+class InsertIdentity:
+    """Put a new layer behind an item that ends in a rectifier: an identity kernel, and that rectifier again.
+
+    It is an ``nn.Sequential`` of ``nn.Linear`` or ``nn.Conv...`` (a Dirac kernel, no bias yet), an ``nn.BatchNorm...``
+    that is an identity in eval mode, and ``nn.ReLU`` or ``nn.Hardtanh``.
+
+    Promise: the edited model gives the original's outputs in eval mode, up to rounding. In train mode an inserted batch
+    normalization takes the statistics of the batch, as those of the network do, and is no identity.
+
+    Attributes:
+        block: module path of the item of an ``nn.Sequential`` or ``nn.ModuleList`` in the model that the plan was made
+            for; the layer becomes the next item, and later items move back by one.
+        kind: of the layer.
+        width: its inputs and outputs, ≥ 1.
+        like: a parameter of the model with ``width`` entries in its first dimension, whose dtype and device it takes.
+        kernel: of a convolution, odd, in each direction; padded so that the size stays. None of "linear".
+        norm: epsilon of the batch normalization; None: there is none.
+        limits: least and largest value of the rectifier; None: it is ReLU.
+
+    Source: Chen et al., ICLR 2016, arXiv:1511.05641 (Net2DeeperNet).
+    """
+
+    block: str
+    kind: Literal["linear", "conv1d", "conv2d", "conv3d"]
+    width: int
+    like: str
+    kernel: tuple[int, ...] = ()
+    norm: float | None = None
+    limits: tuple[float, float] | None = None
+
+    @property
+    def words(self) -> str:
+        """What was inserted, for people."""
+        kernel = f" {'x'.join(map(str, self.kernel))}" if self.kernel else ""
+        return f"an identity behind it ({self.kind}{kernel}{', batch_norm' * (self.norm is not None)})"
+
+    def __str__(self) -> str:
+        return f"{self.block:<48} {self.words}"
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Path of the item."""
+        return (self.block,)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the new parameters, inside what is inserted."""
+        own = ("0.weight", "0.bias")
+        return own if self.norm is None else (*own, "1.weight", "1.bias")
 
 
 @dataclass(frozen=True)
@@ -319,4 +373,5 @@ class Sparsify:
 AxisEdit = ResizeAxis | WidenAxis
 BlockEdit = RemoveBlock | RemoveBranch | ReplaceBlock
 TensorEdit = SetPrecision | Sparsify
-Edit = AxisEdit | BlockEdit | InsertBlock | FuseLayers | TensorEdit
+Insertion = InsertBlock | InsertIdentity
+Edit = AxisEdit | BlockEdit | Insertion | FuseLayers | TensorEdit

@@ -9,7 +9,9 @@ from typing import Literal
 from ..errors import InputError, PlanError, UnknownNameError
 from ..wiring import Wiring, trace
 from ..wiring.depth import shell
-from .deepening import plan_insertion, repeatable
+from .deepening import place_behind, plan_insertion, repeatable
+from .edits import InsertIdentity
+from .identities import places, plan_identities
 from .inserting import insert_blocks
 from .plan import Plan
 from .widening import Widths, plan_widening
@@ -23,15 +25,19 @@ def plan_growth(
     """Plan to widen axes and to insert blocks, so that the outputs stay as they are.
 
     A widened axis has copies of its units, and what reads them is divided among the copies in uneven shares, so that
-    training can tell them apart. An inserted block is a copy of the one before it whose last parameters are zero.
+    training can tell them apart. An inserted block is a copy of the one before it whose last parameters are zero. In a
+    network without such blocks it is a layer of its own behind an item that ends in a rectifier: an identity kernel, a
+    batch normalization where the layer before has one, and the rectifier. That leaves the outputs as they are in eval
+    mode; in train mode the normalization takes the statistics of the batch.
 
     Args:
         wiring: of the model, from ``trace``.
         widen: name or pattern of axes, or of the tensors or modules that make them -> a float ≥ 1, the factor, or an
             int, the number of units; the first pattern that matches counts. ``{"*": 1.5}`` widens everything.
         deepen: how many blocks to insert.
-        where: behind which blocks: "even", spread over the depth; a list of names, each as often as it is named; or
-            the influence of blocks (``netsmith.evidence.influence``), the largest first.
+        where: behind which blocks, or items that end in a rectifier: "even", spread over the depth; a list of names,
+            each as often as it is named; or their influence (of blocks ``netsmith.evidence.influence``), the largest
+            first. Other than by name, items get one only where no block does.
         seed: of the units that are copied and of their shares.
 
     Returns:
@@ -39,8 +45,8 @@ def plan_growth(
 
     Raises:
         InputError: neither widen nor deepen, or values out of range.
-        UnknownNameError: a pattern that matches no axis, or a name that is no block.
-        PlanError: no block behind which an identity can be put, or fewer than ``deepen``.
+        UnknownNameError: a pattern that matches no axis, or a name that is no block and no such item.
+        PlanError: nothing behind which an identity can be put.
 
     Example:
         >>> plan = plan_growth(wiring, widen={"*": 1.5}, deepen=2)  # doctest: +SKIP
@@ -72,15 +78,29 @@ def plan_deepening(wiring: Wiring, count: int, where: Where = "even") -> Plan:
 
     Raises:
         InputError: ``where`` of another kind, or another number of names than blocks to insert.
-        UnknownNameError: a name that is no block.
-        PlanError: no block behind which an identity can be put, or not behind a named one.
+        UnknownNameError: a name that is no block and no item that ends in a rectifier.
+        PlanError: nothing behind which an identity can be put, or not behind a named one.
     """
-    offered, left = repeatable(wiring)
-    _check_names(wiring, where)
+    identities = places(wiring)
+    _check_names(wiring, where, identities)
     if not isinstance(where, str) and not isinstance(where, Mapping):
         if len(where) != count:
             raise InputError(f"deepen={count}, but where names {len(where)} blocks; name one for each")
         return _inserted(wiring, list(where))
+    blocks, left = repeatable(wiring)
+    items = [name for name in identities if not any(other.startswith(f"{name}.") for other in identities)]
+    plan = _spread(wiring, blocks, count, where, left) or _spread(wiring, items, count, where, left)
+    if plan is not None:
+        return plan
+    some = "; ".join(left.values()) or (
+        "no block of it is an item of an nn.Sequential or nn.ModuleList, and no item ends in a rectifier (ReLU, ReLU6, "
+        "hardtanh) behind a convolution or a linear layer"
+    )
+    raise PlanError(f"no block can be inserted: {some[:600]}")
+
+
+def _spread(wiring: Wiring, offered: Sequence[str], count: int, where: Where, left: dict[str, str]) -> Plan | None:
+    """The plan that puts blocks behind the best of those offered; what fails alone is noted in ``left``."""
     while offered:
         chosen = _chosen(offered, count, where)
         try:
@@ -89,12 +109,11 @@ def plan_deepening(wiring: Wiring, count: int, where: Where = "even") -> Plan:
             failed = _failing(wiring, chosen)
             if not failed:  # each works alone
                 raise
-            left |= failed
+            left.update(failed)
             offered = [name for name in offered if name not in failed]
             continue
         return replace(plan, left={name: why for name, why in left.items() if name not in chosen})
-    some = "; ".join(left.values()) or "no block of it is an item of an nn.Sequential or nn.ModuleList"
-    raise PlanError(f"no block can be inserted: {some[:600]}")
+    return None
 
 
 def _chosen(offered: Sequence[str], count: int, where: Where) -> list[str]:
@@ -107,17 +126,24 @@ def _chosen(offered: Sequence[str], count: int, where: Where) -> list[str]:
 
 
 def _inserted(wiring: Wiring, names: Sequence[str]) -> Plan:
-    """One plan a round: each block once."""
+    """One plan a round: each block once, or each other item once."""
     todo, plan, now = list(names), None, wiring
     twin = wiring.model
     while todo:
-        this = list(dict.fromkeys(todo))
+        identities = places(now)
+        copied = _is_copied(now, todo[0], identities)
+        this = [name for name in dict.fromkeys(todo) if _is_copied(now, name, identities) == copied]
         for name in this:
             todo.remove(name)
-        step = plan_insertion(now, this)
+        step = (plan_insertion if copied else plan_identities)(now, this)
         plan = step if plan is None else step.after(plan)
         if todo:
-            todo = [step.renamed(name) or name for name in todo]
+            # the key of what comes behind a named item tells whose copy it is, and is taken now: the next is a copy's
+            todo = [
+                place_behind(step, name) if name in this and not name.split(".")[-1].isdecimal() else new
+                for name in todo
+                for new in [step.renamed(name) or name]
+            ]
             twin = shell(twin)
             insert_blocks(twin, step)
             now = trace(twin, wiring.example_inputs)
@@ -125,24 +151,29 @@ def _inserted(wiring: Wiring, names: Sequence[str]) -> Plan:
     return plan
 
 
+def _is_copied(wiring: Wiring, name: str, identities: Mapping[str, InsertIdentity]) -> bool:
+    """Whether a silent copy comes behind this; a new identity layer if not."""
+    return name not in identities or any(block.name == name and block.residual for block in wiring.blocks)
+
+
 def _failing(wiring: Wiring, names: Sequence[str]) -> dict[str, str]:
     failed = {}
     for name in dict.fromkeys(names):
         try:
-            plan_insertion(wiring, [name])
+            _inserted(wiring, [name])
         except PlanError as error:
             failed[name] = str(error)
     return failed
 
 
-def _check_names(wiring: Wiring, where: Where) -> None:
+def _check_names(wiring: Wiring, where: Where, identities: Mapping[str, InsertIdentity]) -> None:
     if isinstance(where, str):
         if where != "even":
             raise InputError(f'where={where!r}; give "even", names of blocks, or their influence by name')
         return
     if not isinstance(where, (Mapping, Sequence)):
         raise InputError(f'where is a {type(where).__name__}; give "even", names of blocks, or their influence by name')
-    known = [block.name for block in wiring.blocks]
+    known = [*(block.name for block in wiring.blocks), *identities]
     for name in where:
         if name not in known:
             some = ", ".join(repr(b) for b in known[:6])

@@ -13,6 +13,7 @@ from ..wiring.copying import copied
 from ..wiring.depth import parent_of, put_behind, repeat_entries, write_numbers
 from ..wiring.slots import tensor_slots
 from .edits import InsertBlock
+from .identity import identity_layer
 from .plan import Plan
 
 
@@ -29,12 +30,15 @@ def insert_blocks(model: nn.Module, plan: Plan) -> None:
         parent, name = parent_of(edit.block)
         if edit.block not in modules:
             raise PlanError(f"{type(model).__name__} has no module {edit.block!r}")
-        for key in edit.lists:
+        for key in edit.lists if isinstance(edit, InsertBlock) else ():
             entries[key].append(list(modules[parent]._modules).index(name))
-    copies = {edit.block: silenced_copy(model, edit) for edit in plan.insertions}
+    new = {
+        edit.block: silenced_copy(model, edit) if isinstance(edit, InsertBlock) else identity_layer(model, edit)
+        for edit in plan.insertions
+    }
     for key, positions in entries.items():
         repeat_entries(model, key, positions)
-    put_behind(model, copies)
+    put_behind(model, new)
 
 
 def silenced_copy(model: nn.Module, edit: InsertBlock) -> nn.Module:

@@ -14,6 +14,8 @@ from .edits import (
     Edit,
     FuseLayers,
     InsertBlock,
+    InsertIdentity,
+    Insertion,
     RemoveBlock,
     RemoveBranch,
     ReplaceBlock,
@@ -79,9 +81,9 @@ class Plan:
         return tuple(edit for edit in self.edits if isinstance(edit, RemoveBlock | RemoveBranch | ReplaceBlock))
 
     @property
-    def insertions(self) -> tuple[InsertBlock, ...]:
+    def insertions(self) -> tuple[Insertion, ...]:
         """The edits that insert blocks; none where anything else changes."""
-        return tuple(edit for edit in self.edits if isinstance(edit, InsertBlock))
+        return tuple(edit for edit in self.edits if isinstance(edit, InsertBlock | InsertIdentity))
 
     @property
     def grows(self) -> bool:

@@ -75,7 +75,7 @@ class _Search:
         if origin == self.block.entry:
             return frozenset()
         call = self.call(origin)
-        name = _base(call.name)
+        name = base_name(call.name)
         if name in _SUMS:
             return self.sum(call.origins, first_only="sub" in name)
         if name in _SAME | _RECTIFIERS:
@@ -98,7 +98,7 @@ class _Search:
         if origin.kind == "slot" and isinstance(self.wiring.tensors[origin.name], nn.Parameter):
             return frozenset((origin.name,))
         call = self.call(origin)
-        name, operands = _base(call.name), call.origins
+        name, operands = base_name(call.name), call.origins
         if name in _LAYERS:
             return frozenset().union(*(self.silenced(each) for each in operands[1:]))
         if name == "addmm":
@@ -130,5 +130,6 @@ class _Search:
         return min(found, key=len)
 
 
-def _base(name: str) -> str:
+def base_name(name: str) -> str:
+    """Of a function, without the underscore of its in-place form."""
     return name[:-1] if name.endswith("_") and not name.startswith("__") else name

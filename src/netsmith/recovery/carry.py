@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError
-from ..plans import Plan
+from ..plans import InsertIdentity, Plan
 from ..plans.deepening import place_behind
 from ..plans.values import resized_values
 from ..surgery import check_fits
@@ -29,7 +29,7 @@ def carry_optimizer(
     what was divided among copies gets the whole, so the shares go the other way than for weights; moments of squares
     get them squared. Without a normalization over a widened axis this is exactly the gradient of the grown model; over
     one it is what each copy gets on average. Parameters of inserted blocks start without state, in the group of the
-    block that they were copied from. Step counts go along.
+    block that they were copied from, or of the layer before. Step counts go along.
 
     Args:
         optimizer: of ``model``'s parameters; torch.optim's SGD, Adam, AdamW, RMSprop and others whose state has the
@@ -103,7 +103,10 @@ def _changes(before: Mapping[str, nn.Parameter], plan: Plan) -> dict[str, tuple[
                 change = partial(_wider, change, step, name)
             next_found[step.renamed(name) or name] = (source, change)
             for edit in step.insertions:
-                if name.startswith(f"{edit.block}."):
+                if isinstance(edit, InsertIdentity):
+                    new = edit.parameters if name == edit.like else ()
+                    next_found |= {f"{place_behind(step, edit.block)}.{own}": (source, None) for own in new}
+                elif name.startswith(f"{edit.block}."):
                     copy = place_behind(step, edit.block) + name.removeprefix(edit.block)
                     next_found[copy] = (source, None)
         found = next_found
