@@ -45,6 +45,9 @@ def test_what_is_refused() -> None:
         grow(stacked(), images(2))
     with pytest.raises(InputError, match="give deepen, how many"):
         grow(stacked(), images(2), widen={"*": 2.0}, where="influence", data=DATA)
+    plain = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.ReLU())
+    with pytest.raises(InputError, match="measures blocks with a shortcut, and there are none"):
+        grow(plain, images(2), deepen=1, where="influence", data=DATA)
     for data in (None, iter(DATA)):
         with pytest.raises(InputError, match="measures on data"):
             grow(stacked(), images(2), deepen=1, where="influence", data=data)

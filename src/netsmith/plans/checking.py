@@ -112,9 +112,9 @@ def _check_modules(plan: Plan) -> None:
             raise PlanError(f"branch {edit.block!r} does not end its modules, or they are not as many as returns")
         if isinstance(edit, ReplaceBlock) and edit.kind != "conv2d" and not edit.keeps_shape:
             raise PlanError(f"block {edit.block!r}: only a conv2d map has other outputs, a stride or a kernel")
-    for edit in plan.insertions:
-        if isinstance(edit, InsertIdentity):
-            _check_identity(edit)
+    for inserted in plan.insertions:
+        if isinstance(inserted, InsertIdentity):
+            _check_identity(inserted)
     for fusion in plan.fusions:
         if fusion.into not in fusion.layers or any(not t.startswith(f"{fusion.layers[-1]}.") for t in fusion.then):
             raise PlanError(f"fusion into {fusion.into!r}: it must be one of its layers, and then lie in the last one")

@@ -118,7 +118,7 @@ def changed(wiring: Wiring, plan: Plan, part_at: Callable[[Wiring, str], Block |
     for name in inserted:
         part = part_at(wider, name)
         if part is None:
-            return f"{name} is not called once, with the same axes in and out"
+            return f"{name} is not called once, as a part that returns something like its input"
         gone.append(Gone(part))
     why = difference(wider, wiring.model, gone, lambda name: renamed(name, inserted))
     if why:

@@ -37,7 +37,8 @@ def plan_growth(
         deepen: how many blocks to insert.
         where: behind which blocks, or items that end in a rectifier: "even", spread over the depth; a list of names,
             each as often as it is named; or their influence (of blocks ``netsmith.evidence.influence``), the largest
-            first. Other than by name, items get one only where no block does.
+            first; evenly where none of those to choose from is in it. Other than by name, items get one only where no
+            block does.
         seed: of the units that are copied and of their shares.
 
     Returns:
@@ -87,12 +88,14 @@ def plan_deepening(wiring: Wiring, count: int, where: Where = "even") -> Plan:
         if len(where) != count:
             raise InputError(f"deepen={count}, but where names {len(where)} blocks; name one for each")
         return _inserted(wiring, list(where))
-    blocks, left = repeatable(wiring)
     items = [name for name in identities if not any(other.startswith(f"{name}.") for other in identities)]
-    plan = _spread(wiring, blocks, count, where, left) or _spread(wiring, items, count, where, left)
-    if plan is not None:
-        return plan
-    some = "; ".join(left.values()) or (
+    why: dict[str, str] = {}
+    for offered, left in (repeatable(wiring), (items, {})):
+        plan = _spread(wiring, offered, count, where, left)
+        if plan is not None:
+            return plan
+        why |= left
+    some = "; ".join(why.values()) or (
         "no block of it is an item of an nn.Sequential or nn.ModuleList, and no item ends in a rectifier (ReLU, ReLU6, "
         "hardtanh) behind a convolution or a linear layer"
     )
@@ -118,7 +121,7 @@ def _spread(wiring: Wiring, offered: Sequence[str], count: int, where: Where, le
 
 def _chosen(offered: Sequence[str], count: int, where: Where) -> list[str]:
     rounds, rest = divmod(count, len(offered))
-    if isinstance(where, Mapping):
+    if isinstance(where, Mapping) and any(name in where for name in offered):
         first = sorted(offered, key=lambda name: -where.get(name, 0.0))[:rest]
     else:
         first = [offered[(2 * i + 1) * len(offered) // (2 * rest)] for i in range(rest)]

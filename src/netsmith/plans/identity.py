@@ -1,8 +1,9 @@
-"""Layers that return what they are given, as long as that was rectified: an identity kernel, and the rectifier again."""
+"""Layers that return what they are given, if that was rectified: an identity kernel, and the rectifier again."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,7 +29,7 @@ def identity_layer(model: nn.Module, edit: InsertIdentity) -> nn.Sequential:
     like = next((slot.tensor for slot in tensor_slots(model) if slot.name == edit.like), None)
     if like is None or like.dim() == 0 or like.shape[0] != edit.width:
         raise PlanError(f"{type(model).__name__} has no parameter {edit.like!r} of {edit.width} units")
-    place = {"device": like.device, "dtype": like.dtype}
+    place: dict[str, Any] = {"device": like.device, "dtype": like.dtype}
     shape = (edit.width, edit.width)
     layer = (
         nn.utils.skip_init(nn.Linear, *shape, **place)

@@ -38,7 +38,7 @@ def grow(
         example_inputs: one call's inputs.
         widen, deepen: how much, as in ``plan_growth``; one of them or both.
         where: as in ``plan_growth``; or "influence": blocks come behind those whose absence changes the outputs on
-            the data most.
+            the data most; only where blocks have a shortcut around them.
         data: unlabelled batches, each ``x`` or ``(x, y)``, to measure influence with.
         evaluate: called with the model after each step; returns a score or scores by name, higher is better.
         seed: of everything drawn at random.
@@ -48,7 +48,8 @@ def grow(
         The larger model, its plan, the verdict of ``verify``, and cost and scores of each step: "original", "grow".
 
     Raises:
-        InputError, UnknownNameError, PlanError: as ``plan_growth``; also "influence" without data.
+        InputError, UnknownNameError, PlanError: as ``plan_growth``; also "influence" without data, or without a block
+            that has a shortcut.
         EvidenceError: data that influence cannot be measured with.
         CaptureError, ModelError: the model cannot be read.
 
@@ -67,6 +68,10 @@ def grow(
     if where == "influence":
         assert data is not None
         where = influence(wiring, data, progress=telling(tell, "influence"))
+        if not where:
+            raise InputError(
+                'where="influence" measures blocks with a shortcut, and there are none; give "even" or names'
+            )
     tell("plan", 0, 1)
     plan = plan_growth(wiring, widen=widen, deepen=deepen, where=where, seed=seed)
     models = {"original": model, "grow": apply(model, plan).eval()}
