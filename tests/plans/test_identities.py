@@ -172,6 +172,35 @@ def test_functional_rectifiers_in_a_module_list() -> None:
     assert netsmith.verify(model, grown, plan, x)
 
 
+class Looped(nn.Module):
+    """Forward rectifies what each item gives, or what two together give."""
+
+    def __init__(self, paired: bool = False) -> None:
+        super().__init__()
+        self.paired = paired
+        self.layers = nn.ModuleList([nn.Linear(4, 6), nn.Linear(6, 5), nn.Linear(5, 5)])
+        self.head = nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for i, layer in enumerate(self.layers):
+            x = layer(x) if self.paired and i % 2 == 0 else torch.relu(layer(x))
+        return self.head(x)
+
+
+def test_the_loop_rectifies(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Looped().eval()
+    plan = plan_growth(netsmith.trace(model, X), deepen=3)
+    assert inserted(plan) == ["layers.0", "layers.1", "layers.2"]
+    grown = netsmith.apply(model, plan)
+    assert len(grown.layers) == 6 and len(grown.layers[1]) == 1
+    assert torch.equal(grown(X), model(X)) and netsmith.verify(model, grown, plan, X)
+    netsmith.save(grown, tmp_path / "deep", plan=plan)
+    assert torch.equal(netsmith.load(tmp_path / "deep", Looped)(X), grown(X))
+    with pytest.raises(PlanError, match=r"with identities behind layers\.1 the model would be another"):
+        plan_growth(netsmith.trace(Looped(paired=True).eval(), X), deepen=1)
+
+
 def test_by_influence_of_ones_own() -> None:
     wiring = netsmith.trace(mlp(), X)
     assert inserted(plan_growth(wiring, deepen=1, where={"4": 1.0, "1": 0.5})) == ["4"]

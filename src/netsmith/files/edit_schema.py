@@ -121,10 +121,12 @@ class InsertIdentityEntry(Entry):
     kernel: Annotated[list[Small], Field(max_length=3)]
     norm: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
     limits: Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=2, max_length=2)] | None
+    rectified: bool
 
     def edit(self) -> InsertIdentity:
         limits = None if self.limits is None else (self.limits[0], self.limits[1])
-        return InsertIdentity(self.block, self.layer, self.width, self.like, tuple(self.kernel), self.norm, limits)
+        kernel = tuple(self.kernel)
+        return InsertIdentity(self.block, self.layer, self.width, self.like, kernel, self.norm, limits, self.rectified)
 
 
 class FuseLayersEntry(Entry):
@@ -223,7 +225,8 @@ def _insert_identity(edit: InsertIdentity) -> dict[str, Any]:
     limits = None if edit.limits is None else [float(each) for each in edit.limits]
     norm = None if edit.norm is None else float(edit.norm)
     record = {"block": edit.block, "layer": edit.kind, "width": int(edit.width), "like": edit.like}
-    return {**record, "kernel": [int(k) for k in edit.kernel], "norm": norm, "limits": limits}
+    kernel = [int(k) for k in edit.kernel]
+    return {**record, "kernel": kernel, "norm": norm, "limits": limits, "rectified": edit.rectified}
 
 
 def _fuse_layers(edit: FuseLayers) -> dict[str, Any]:

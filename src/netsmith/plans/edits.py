@@ -215,7 +215,7 @@ class InsertIdentity:
     """Put a new layer behind an item that ends in a rectifier: an identity kernel, and that rectifier again.
 
     It is an ``nn.Sequential`` of ``nn.Linear`` or ``nn.Conv...`` (a Dirac kernel, no bias yet), an ``nn.BatchNorm...``
-    that is an identity in eval mode, and ``nn.ReLU`` or ``nn.Hardtanh``.
+    that is an identity in eval mode, and ``nn.ReLU`` or ``nn.Hardtanh``, unless forward calls its own behind each item.
 
     Promise: the edited model gives the original's outputs in eval mode, up to rounding. In train mode an inserted batch
     normalization takes the statistics of the batch, as those of the network do, and is no identity.
@@ -229,6 +229,7 @@ class InsertIdentity:
         kernel: of a convolution, odd, in each direction; padded so that the size stays. None of "linear".
         norm: epsilon of the batch normalization; None: there is none.
         limits: least and largest value of the rectifier; None: it is ReLU.
+        rectified: the layer has the rectifier; False: forward calls one behind each item of the ``nn.ModuleList``.
 
     Source: Chen et al., ICLR 2016, arXiv:1511.05641 (Net2DeeperNet).
     """
@@ -240,6 +241,7 @@ class InsertIdentity:
     kernel: tuple[int, ...] = ()
     norm: float | None = None
     limits: tuple[float, float] | None = None
+    rectified: bool = True
 
     @property
     def words(self) -> str:

@@ -1,7 +1,8 @@
 """Inserts layers into plain networks: behind a rectifier an identity kernel and the same rectifier change nothing.
 
 Where that may be is read from the recorded calls: an item of a container whose last call is a ReLU, or one with limits
-(ReLU6, hardtanh), of what a convolution or a linear layer gives, normalized or pooled perhaps.
+(ReLU6, hardtanh), of what a convolution or a linear layer gives, normalized or pooled perhaps; or an item of an
+``nn.ModuleList`` behind which forward calls such a rectifier, as it then does behind a new item.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, cast
 
+from torch import nn
+
 from ..errors import PlanError
 from ..wiring import Block, Wiring
 from ..wiring.collector import no_collections
-from ..wiring.depth import is_item, shared_with
+from ..wiring.depth import is_item, parent_of, shared_with
 from ..wiring.layouts import layout_size
 from ..wiring.recorder import Origin
 from ..wiring.wiring import WiredCall
@@ -66,7 +69,7 @@ def places(wiring: Wiring) -> dict[str, InsertIdentity]:
     for path, calls in _calls_of(wiring).items():
         if calls[-1] - calls[0] + 1 != len(calls) or not is_item(wiring.model, path):
             continue
-        edit = _identity(wiring, path, wiring.calls[calls[-1]])
+        edit = _identity(wiring, path, calls[-1])
         if edit is not None and shared_with(wiring.model, path) is None:
             found.append((calls[-1], edit))
     return {edit.block: edit for _, edit in sorted(found, key=lambda each: (each[0], each[1].block))}
@@ -82,11 +85,14 @@ def _calls_of(wiring: Wiring) -> dict[str, list[int]]:
     return found
 
 
-def _identity(wiring: Wiring, path: str, last: WiredCall) -> InsertIdentity | None:
-    if base_name(last.name) not in _RECTIFIERS:
+def _identity(wiring: Wiring, path: str, end: int) -> InsertIdentity | None:
+    listed = isinstance(wiring.model.get_submodule(parent_of(path)[0]), nn.ModuleList)
+    rectifier = _rectifier_of(wiring, end)
+    if rectifier is None or (rectifier != end and not listed):
         return None
+    last = wiring.calls[rectifier]
     layer, norm = _layer_before(wiring, last.origins[0])
-    if layer is None:
+    if layer is None or (not f"{layer.module}.".startswith(f"{path}.") and rectifier != end):
         return None
     shape = [layout_size(layout, wiring.sizes) for layout in last.outputs[0]]
     kind = cast(Literal["linear", "conv1d", "conv2d", "conv3d"], base_name(layer.name))
@@ -99,7 +105,17 @@ def _identity(wiring: Wiring, path: str, last: WiredCall) -> InsertIdentity | No
         for own, here in zip(weight[2:], shape[len(shape) - dims :], strict=True)
     )
     like = _parameter(wiring, layer.origins[1], width)
-    return InsertIdentity(path, kind, width, like, kernel, norm, _limits(last)) if like is not None else None
+    if like is None:
+        return None
+    return InsertIdentity(path, kind, width, like, kernel, norm, _limits(last), rectifier == end)
+
+
+def _rectifier_of(wiring: Wiring, end: int) -> int | None:
+    """This call if it rectifies, else the next one if it does and nothing else reads this one's result."""
+    if base_name(wiring.calls[end].name) in _RECTIFIERS:
+        return end
+    alone = wiring.readers.get(end) == [end + 1] and end + 1 < len(wiring.calls)
+    return end + 1 if alone and base_name(wiring.calls[end + 1].name) in _RECTIFIERS else None
 
 
 def _layer_before(wiring: Wiring, origin: Origin) -> tuple[WiredCall | None, float | None]:
@@ -136,14 +152,17 @@ def _limits(call: WiredCall) -> tuple[float, float] | None:
 
 
 def _inserted(wider: Wiring, place: str) -> Block | None:
-    """The calls of an inserted layer, if it runs once and reads what a rectifier returns."""
+    """The calls of an inserted layer and its rectifier, if it runs once and reads what such a rectifier returns."""
     calls = _calls_of(wider).get(place, [])
     if not calls or calls[-1] - calls[0] + 1 != len(calls):
         return None
     entry = wider.calls[calls[0]].origins[0]
     if entry.kind != "call":
         return None
-    last, before = wider.calls[calls[-1]], wider.calls[entry.call]
+    end = _rectifier_of(wider, calls[-1])
+    if end is None:
+        return None
+    last, before = wider.calls[end], wider.calls[entry.call]
     same = base_name(before.name) in _RECTIFIERS and _limits(before) == _limits(last)
-    result = Origin("call", call=calls[-1])
-    return Block(place, "Sequential", calls[0], calls[-1], 0, entry, result, False, None) if same else None
+    result = Origin("call", call=end)
+    return Block(place, "Sequential", calls[0], end, 0, entry, result, False, None) if same else None

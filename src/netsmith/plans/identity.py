@@ -17,7 +17,7 @@ _NORMS = {"linear": nn.BatchNorm1d, "conv1d": nn.BatchNorm1d, "conv2d": nn.Batch
 
 
 def identity_layer(model: nn.Module, edit: InsertIdentity) -> nn.Sequential:
-    """The layer, a batch normalization where the edit has one, and the rectifier; in the mode of what it comes behind.
+    """The layer, and a batch normalization and a rectifier where the edit has them, in the mode of what is before it.
 
     Args:
         model: has the parameter ``edit.like``, of whose dtype and device the new ones are; on "meta" they are too.
@@ -41,14 +41,12 @@ def identity_layer(model: nn.Module, edit: InsertIdentity) -> nn.Sequential:
     with torch.no_grad():
         (nn.init.eye_ if edit.kind == "linear" else nn.init.dirac_)(layer.weight)
         layer.bias.zero_()
-    parts = [layer, _rectifier(edit)]
+    parts: list[nn.Module] = [layer]
     if edit.norm is not None:
         norm = _NORMS[edit.kind](edit.width, eps=edit.norm, **place)
         with torch.no_grad():
             norm.weight.fill_(math.sqrt(1 + edit.norm))  # its running variance is 1
-        parts.insert(1, norm)
+        parts.append(norm)
+    if edit.rectified:
+        parts.append(nn.ReLU() if edit.limits is None else nn.Hardtanh(*edit.limits))
     return nn.Sequential(*parts).train(model.get_submodule(edit.block).training)
-
-
-def _rectifier(edit: InsertIdentity) -> nn.Module:
-    return nn.ReLU() if edit.limits is None else nn.Hardtanh(*edit.limits)
