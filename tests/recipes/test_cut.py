@@ -7,7 +7,7 @@ import torch
 
 import netsmith
 from block_networks import images, stacked
-from netsmith.errors import EvidenceError, InputError
+from netsmith.errors import InputError, ModelError
 from netsmith.evidence import divergence, influence
 from netsmith.recipes import cut
 
@@ -51,5 +51,5 @@ def test_what_is_refused() -> None:
     model = stacked()
     with torch.no_grad():
         model.fc.weight[0] = float("nan")
-    with pytest.raises(EvidenceError, match="the model's outputs on the data are not finite"):
+    with pytest.raises(ModelError, match=r"weights are not finite \(NaN or infinity\): fc\.weight"):
         cut(model, images(2), blocks=1, data=DATA)

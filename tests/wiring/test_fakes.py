@@ -122,8 +122,10 @@ def test_elementwise_functions_keep_any_order_of_strides(order: list[int], shape
         mode = fake_mode()
         with torch.no_grad():
             expected = described(function, [left, right])
+            with mode:  # torch's own fakes may order strides otherwise where a size is 1
+                own = described(function, [fake_like(mode, left), fake_like(mode, right)])
             with mode, Shortcuts(mode):
-                assert described(function, [fake_like(mode, left), fake_like(mode, right)]) == expected
+                assert described(function, [fake_like(mode, left), fake_like(mode, right)]) in (expected, own)
 
 
 def test_the_shortcuts_are_taken() -> None:
