@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from .finishing import keep, tell
 from .models import ModelSource
 from .training import Subject, open_subject
 
@@ -38,3 +39,16 @@ def chained(result: Result, subject: Subject) -> Result:
     plan = result.plan.after(subject.plan)
     verdict = verify(subject.opened.model, result.model, plan, subject.opened.example_inputs)
     return replace(result, plan=plan, verdict=verdict)
+
+
+def finish(
+    result: Result, subject: Subject, folder: Path, *, as_json: bool, more: dict[str, Any] | None = None
+) -> None:
+    """Save a result and tell of it; ``more`` stands in the JSON, and behind the table as "name: value"."""
+    keep(result.model, result.plan, folder, subject.source, subject.digest)
+    more = {**(more or {}), "file_bytes": (folder / "model.safetensors").stat().st_size}
+    left = dict(result.plan.left)
+    below = [f"{name.replace('_', ' ')}: {value:,}" for name, value in more.items()]
+    below += [f"left as it is: {name} {why}" for name, why in left.items()]
+    told = {"left": left, **more}
+    tell(subject.name, folder, result.steps, result.verdict, as_json=as_json, told=told, below=below)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
@@ -10,6 +11,7 @@ from .output import note
 
 if TYPE_CHECKING:
     from ..data import Pixels
+    from .models import OpenModel
 
 IMAGE_FILES = ("imagefolder:", "parquet:")
 
@@ -63,3 +65,16 @@ def _numbers(option: str, text: str | None) -> list[float] | None:
         return None if text is None else [float(piece) for piece in text.split(",")]
     except ValueError:
         raise InputError(f"{option} {text!r}: write one number a channel, e.g. {option} 0.485,0.456,0.406") from None
+
+
+def evaluation(opened: OpenModel, measured: str, mean: str | None, std: str | None) -> Any:
+    """Scores a model on labelled data; what cannot be measured on is refused at once, before the work."""
+    labelled = open_batches(measured, opened.example_inputs, mean=mean, std=std)
+    _scores_on(islice(labelled, 1))(opened.model)
+    return _scores_on(labelled)
+
+
+def _scores_on(batches: Any) -> Any:
+    from ..checks.classification import classification
+
+    return lambda model: classification(model, batches)

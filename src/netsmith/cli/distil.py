@@ -10,9 +10,8 @@ import typer
 from ..errors import InputError
 from .datasets import open_batches
 from .models import ModelSource, open_model
-from .options import Debug, Input, Json, Seed, Weights, parse_shape
+from .options import Debug, Input, Json, Mean, Out, Seed, Std, Weights, option, parse_shape
 from .progress import stages
-from .shrink import MEAN_HELP, STD_HELP, option
 from .training import (
     Accumulate,
     Epochs,
@@ -21,7 +20,6 @@ from .training import (
     Kept,
     Optimizer,
     Original,
-    Out,
     Patience,
     Precision,
     Rate,
@@ -64,8 +62,8 @@ def distil(
     model: Original = None,
     weights: Weights = None,
     input: Input = None,
-    mean: Annotated[str | None, option(MEAN_HELP, "NUMBERS")] = None,
-    std: Annotated[str | None, option(STD_HELP, "NUMBERS")] = None,
+    mean: Mean = None,
+    std: Std = None,
     seed: Seed = 0,
     json: Json = False,
     debug: Debug = False,

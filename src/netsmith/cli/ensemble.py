@@ -13,10 +13,9 @@ from rich.table import Table
 from ..errors import InputError
 from .datasets import open_batches
 from .members import MEMBERS, members_text, open_member, parse_members
-from .options import Debug, Input, Json, Seed, parse_shape
+from .options import Debug, Input, Json, Mean, Out, Seed, Std, option, parse_shape
 from .output import emit_json, note, out, working
 from .saved import refuse_occupied
-from .shrink import MEAN_HELP, STD_HELP, option
 
 if TYPE_CHECKING:
     from torch import nn
@@ -54,9 +53,7 @@ class _Options:
 
 def ensemble(
     members: Annotated[list[str], typer.Argument(help=MEMBER_HELP, metavar="MEMBER...", show_default=False)],
-    out_dir: Annotated[
-        Path, typer.Option("--out", help="New folder for the result.", metavar="DIR", show_default=False)
-    ],
+    out_dir: Out,
     kind: Annotated[str, typer.Option(help=KIND_HELP, metavar="KIND")] = "parallel",
     data: Annotated[str | None, option(DATA_HELP, "DATA")] = None,
     evaluate_on: Annotated[
@@ -69,8 +66,8 @@ def ensemble(
     confidence: Annotated[str, typer.Option(help=CONFIDENCE_HELP, metavar="MEASURE")] = "probability",
     combine: Annotated[str, typer.Option(help=COMBINE_HELP, metavar="HOW")] = "last",
     input: Input = None,
-    mean: Annotated[str | None, option(MEAN_HELP, "NUMBERS")] = None,
-    std: Annotated[str | None, option(STD_HELP, "NUMBERS")] = None,
+    mean: Mean = None,
+    std: Std = None,
     seed: Seed = 0,
     json: Json = False,
     debug: Debug = False,

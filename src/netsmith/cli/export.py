@@ -10,10 +10,9 @@ import typer
 
 from .datasets import open_batches
 from .models import build_structure, open_model
-from .options import Debug, Json
+from .options import Debug, Json, Mean, Std, option
 from .output import emit_json, out, working
 from .saved import read_source, refuse_occupied
-from .shrink import MEAN_HELP, STD_HELP, option
 from .verify import Folder, Original, OriginalWeights
 
 TO_HELP = "onnx, openvino, torch-export or executorch."
@@ -29,8 +28,8 @@ def export(
     free_batch: Annotated[bool, typer.Option("--free-batch/--fixed-batch", help=FREE_HELP)] = True,
     model: Original = None,
     weights: OriginalWeights = None,
-    mean: Annotated[str | None, option(MEAN_HELP, "NUMBERS")] = None,
-    std: Annotated[str | None, option(STD_HELP, "NUMBERS")] = None,
+    mean: Mean = None,
+    std: Std = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:

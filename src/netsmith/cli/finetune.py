@@ -6,9 +6,8 @@ from typing import Annotated
 
 from .datasets import open_batches
 from .models import ModelSource
-from .options import Debug, Input, Json, Seed, Weights, parse_shape
+from .options import Debug, Input, Json, Mean, Out, Seed, Std, Weights, option, parse_shape
 from .progress import stages
-from .shrink import MEAN_HELP, STD_HELP, option
 from .training import (
     Accumulate,
     Epochs,
@@ -17,7 +16,6 @@ from .training import (
     Kept,
     Optimizer,
     Original,
-    Out,
     Patience,
     Precision,
     Rate,
@@ -53,8 +51,8 @@ def finetune(
     model: Original = None,
     weights: Weights = None,
     input: Input = None,
-    mean: Annotated[str | None, option(MEAN_HELP, "NUMBERS")] = None,
-    std: Annotated[str | None, option(STD_HELP, "NUMBERS")] = None,
+    mean: Mean = None,
+    std: Std = None,
     seed: Seed = 0,
     json: Json = False,
     debug: Debug = False,

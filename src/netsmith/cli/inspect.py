@@ -15,9 +15,8 @@ from ..errors import InputError
 from .datasets import open_batches
 from .influence import measured, print_influences, write_influences
 from .models import ModelSource, open_model
-from .options import Debug, Input, Json, Model, Seed, Weights, parse_shape
+from .options import Debug, Input, Json, Mean, Model, Seed, Std, Weights, option, parse_shape
 from .output import emit_json, out, print_cost, working
-from .shrink import MEAN_HELP, STD_HELP, option
 
 if TYPE_CHECKING:
     from ..wiring import Axis, Wiring
@@ -35,8 +34,8 @@ def inspect(
     influence: Annotated[bool, typer.Option("--influence", help=INFLUENCE_HELP)] = False,
     data: Annotated[str | None, option(DATA_HELP, "DATA")] = None,
     html: Annotated[Path | None, option("With --influence: write its bars as one HTML page.", "FILE")] = None,
-    mean: Annotated[str | None, option(MEAN_HELP, "NUMBERS")] = None,
-    std: Annotated[str | None, option(STD_HELP, "NUMBERS")] = None,
+    mean: Mean = None,
+    std: Std = None,
     seed: Seed = 0,
     json: Json = False,
     debug: Debug = False,

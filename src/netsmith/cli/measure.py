@@ -10,9 +10,8 @@ import typer
 from ..errors import InputError
 from .datasets import open_batches
 from .models import ModelSource, OpenModel, build_structure, open_model
-from .options import Debug, Input, Json, Model, Seed, Weights, parse_shape
+from .options import Debug, Input, Json, Mean, Model, Seed, Std, Weights, option, parse_shape
 from .output import emit_json, note, out, print_cost, working
-from .shrink import MEAN_HELP, STD_HELP, option
 
 if TYPE_CHECKING:
     from ..costs import Cost
@@ -30,8 +29,8 @@ def measure(
     engines: Annotated[bool, typer.Option("--engines", help=ENGINES_HELP)] = False,
     result: Annotated[Path | None, option(RESULT_HELP, "DIR")] = None,
     int8: Annotated[str | None, typer.Option("--calibrate", help=INT8_HELP, metavar="DATA", show_default=False)] = None,
-    mean: Annotated[str | None, option(MEAN_HELP, "NUMBERS")] = None,
-    std: Annotated[str | None, option(STD_HELP, "NUMBERS")] = None,
+    mean: Mean = None,
+    std: Std = None,
     seed: Seed = 0,
     json: Json = False,
     debug: Debug = False,

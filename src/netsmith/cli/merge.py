@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import InputError
-from .datasets import open_batches, validation_of
-from .group import FAILED
-from .models import ModelSource, open_model, state_digest
-from .options import Debug, Input, Json, Model, Seed, Weights, parse_shape
-from .output import emit_json, note, out
+from .datasets import evaluation, open_batches, validation_of
+from .finishing import keep, tell
+from .models import ModelSource, open_trained, state_digest
+from .options import Debug, Eval, Input, Json, Mean, Model, Out, Seed, Std, Weights, option, parse_shape
 from .progress import stages
-from .saved import SOURCE, refuse_occupied, source_text
-from .shrink import EVAL_HELP, MEAN_HELP, STD_HELP, evaluation, option
-from .verify import verdict_json, verdict_table
+from .saved import refuse_occupied
 
 if TYPE_CHECKING:
     from ..plans import Plan
-    from ..recipes import Result
 
 STAGES = {
     "trace": "reading the model",
@@ -40,21 +35,17 @@ EXACT_HELP = "At last merge exactly what algebra allows: normalizations, scales,
 
 def merge(
     model: Model,
-    out_dir: Annotated[
-        Path, typer.Option("--out", help="New folder for the result.", metavar="DIR", show_default=False)
-    ],
+    out_dir: Out,
     pairs: Annotated[int | None, option(PAIRS_HELP, "N", min=1)] = None,
     threshold: Annotated[float | None, option(THRESHOLD_HELP, "NUMBER")] = None,
     data: Annotated[str | None, option(DATA_HELP, "DATA")] = None,
     likeness: Annotated[str, typer.Option(help=LIKENESS_HELP, metavar="KIND")] = "cka",
     exact: Annotated[bool, typer.Option("--exact/--no-exact", help=EXACT_HELP)] = True,
-    evaluate_on: Annotated[
-        str | None, typer.Option("--eval", help=EVAL_HELP, metavar="DATA", show_default=False)
-    ] = None,
+    evaluate_on: Eval = None,
     weights: Weights = None,
     input: Input = None,
-    mean: Annotated[str | None, option(MEAN_HELP, "NUMBERS")] = None,
-    std: Annotated[str | None, option(STD_HELP, "NUMBERS")] = None,
+    mean: Mean = None,
+    std: Std = None,
     seed: Seed = 0,
     json: Json = False,
     debug: Debug = False,
@@ -67,53 +58,23 @@ def merge(
     source = ModelSource(model, weights, parse_shape(input), seed)
     refuse_occupied(out_dir)
     # Only now torch is loaded: what is wrong with the options themselves is said at once.
-    from ..files import save
     from ..recipes import merge as merge_model
 
-    opened = open_model(source)
-    if source.brings_no_weights:
-        note(f"{model} has random weights; give trained ones with --weights FILE")
+    opened = open_trained(source)
     options: dict[str, Any] = {"pairs": pairs, "threshold": threshold, "likeness": likeness, "exact": exact}
     if data is not None:
         options["data"] = open_batches(data, opened.example_inputs, mean=mean, std=std, shuffle=True, seed=seed)
     measured = evaluate_on or (validation_of(data) if data is not None else None)
     if measured is not None:
         options["evaluate"] = evaluation(opened, measured, mean, std)
-    with stages(STAGES) as tell:
-        result = merge_model(opened.model, opened.example_inputs, seed=seed, progress=tell, **options)
-    beside = {SOURCE: source_text(source, state_digest(opened.model))}  # one folder, whole or not at all
-    save(result.model, out_dir, plan=result.plan, beside=beside)
-    _report(result, model, out_dir, as_json=json)
-    if not result.verdict.ok:
-        raise typer.Exit(FAILED)
-
-
-def _report(result: Result, model: str, folder: Path, *, as_json: bool) -> None:
-    from ..reports import steps_json, steps_table
-
+    with stages(STAGES) as progress:
+        result = merge_model(opened.model, opened.example_inputs, seed=seed, progress=progress, **options)
+    keep(result.model, result.plan, out_dir, source, state_digest(opened.model))
     merged = _merged(result.plan)
-    if as_json:
-        steps = steps_json(result.steps)
-        verdict = verdict_json(result.verdict)
-        emit_json(
-            {
-                "model": model,
-                "folder": str(folder),
-                "merged": merged,
-                "left": {name: why for step in result.plan.steps for name, why in step.left.items()},
-                "steps": steps,
-                "verdict": verdict,
-            }
-        )
-        return
-    console = out()
-    for each in merged:
-        console.print(f"{', '.join(each['layers'])}  -> {each['into']} ({each['how']})", markup=False, soft_wrap=True)
-    if not merged:
-        console.print("Nothing in this model can be merged.")
-    console.print(steps_table(result.steps, title=model))
-    console.print(verdict_table(result.verdict))
-    console.print(f"Saved in {folder}. Check it again with:  netsmith verify {folder}", markup=False, soft_wrap=True)
+    told = {"merged": merged, "left": result.plan.all_left}
+    above = [f"{', '.join(each['layers'])}  -> {each['into']} ({each['how']})" for each in merged]
+    above = above or ["Nothing in this model can be merged."]
+    tell(model, out_dir, result.steps, result.verdict, as_json=json, told=told, above=above)
 
 
 def _merged(plan: Plan) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from .functions import call_user, find_function
 from .libraries import hf_inputs, hf_model, timm_model, torchvision_model
+from .output import note
 from .weights import load_weights
 
 if TYPE_CHECKING:
@@ -61,6 +62,14 @@ def open_model(source: ModelSource) -> OpenModel:
     if source.weights is not None:
         load_weights(model, source.weights)
     return OpenModel(model.eval(), _example_inputs(source, model, given))
+
+
+def open_trained(source: ModelSource) -> OpenModel:
+    """As ``open_model``, with a note where the weights are random ones."""
+    opened = open_model(source)
+    if source.brings_no_weights:
+        note(f"{source.model} has random weights; give trained ones with --weights FILE")
+    return opened
 
 
 def build_structure(source: ModelSource) -> nn.Module:

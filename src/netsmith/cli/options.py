@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,6 +38,23 @@ Json = Annotated[
     bool, typer.Option("--json", callback=keep_stdout_for_json, help="Print JSON, and nothing else, on stdout.")
 ]
 Debug = Annotated[bool, typer.Option("--debug", callback=remember_debug, help="On an error, show the traceback.")]
+
+
+def option(help: str, metavar: str, **more: Any) -> Any:
+    """An option without a default to show."""
+    return typer.Option(help=help, metavar=metavar, show_default=False, **more)
+
+
+BUDGET_HELP = "Limit of macs, params, bytes or latency_ms; 50% or 0.5 is a share of the original. Can be repeated."
+EVAL_HELP = "Labelled data to measure accuracy and macro-F1 on. Default: digits:validation with --data digits."
+IGNORE_HELP = "Leave the inputs and outputs of modules with such names alone, e.g. 'layer1.*'. Can be repeated."
+MEAN_HELP = "Of each channel, for image files whose pixels are in 0..1, e.g. 0.485,0.456,0.406."
+
+Out = Annotated[Path, typer.Option("--out", help="New folder for the result.", metavar="DIR", show_default=False)]
+Eval = Annotated[str | None, typer.Option("--eval", help=EVAL_HELP, metavar="DATA", show_default=False)]
+Ignore = Annotated[list[str] | None, option(IGNORE_HELP, "PATTERN")]
+Mean = Annotated[str | None, option(MEAN_HELP, "NUMBERS")]
+Std = Annotated[str | None, option("Of each channel, as for --mean.", "NUMBERS")]
 
 BUDGET_KEYS = ("macs", "params", "bytes", "latency_ms")
 

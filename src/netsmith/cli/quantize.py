@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from ..errors import InputError
-from .chaining import chained, open_start
-from .datasets import open_batches, validation_of
-from .group import FAILED
+from .chaining import chained, finish, open_start
+from .datasets import evaluation, open_batches, validation_of
 from .models import ModelSource
-from .options import Debug, Input, Json, Seed, Weights, parse_budget, parse_shape
-from .output import emit_json, out
+from .options import Debug, Eval, Ignore, Input, Json, Mean, Out, Seed, Std, Weights, option, parse_budget, parse_shape
 from .progress import stages
-from .saved import SOURCE, refuse_occupied, source_text
-from .shrink import EVAL_HELP, IGNORE_HELP, MEAN_HELP, STD_HELP, evaluation, option
-from .training import Original, Subject, What
-from .verify import verdict_json, verdict_table
-
-if TYPE_CHECKING:
-    from ..recipes import Result
+from .saved import refuse_occupied
+from .training import Original, What
 
 STAGES = {
     "trace": "reading the model",
@@ -39,23 +31,19 @@ CLIP_HELP = "How clipping thresholds are found: max, percentile, mse or kl."
 
 def quantize(
     what: What,
-    out_dir: Annotated[
-        Path, typer.Option("--out", help="New folder for the result.", metavar="DIR", show_default=False)
-    ],
+    out_dir: Out,
     scheme: Annotated[str | None, option(SCHEME_HELP, "SCHEME")] = None,
     budget: Annotated[list[str] | None, option(BUDGET_HELP, "NAME=VALUE")] = None,
     data: Annotated[str | None, option(DATA_HELP, "DATA")] = None,
     group: Annotated[int, typer.Option(help=GROUP_HELP, metavar="N", min=0)] = 0,
     clip: Annotated[str, typer.Option(help=CLIP_HELP, metavar="KIND")] = "max",
-    ignore: Annotated[list[str] | None, option(IGNORE_HELP, "PATTERN")] = None,
-    evaluate_on: Annotated[
-        str | None, typer.Option("--eval", help=EVAL_HELP, metavar="DATA", show_default=False)
-    ] = None,
+    ignore: Ignore = None,
+    evaluate_on: Eval = None,
     original: Original = None,
     weights: Weights = None,
     input: Input = None,
-    mean: Annotated[str | None, option(MEAN_HELP, "NUMBERS")] = None,
-    std: Annotated[str | None, option(STD_HELP, "NUMBERS")] = None,
+    mean: Mean = None,
+    std: Std = None,
     seed: Seed = 0,
     json: Json = False,
     debug: Debug = False,
@@ -81,31 +69,3 @@ def quantize(
     with stages(STAGES) as tell:
         result = quantize_model(subject.model, opened.example_inputs, progress=tell, **options)
     finish(chained(result, subject), subject, out_dir, as_json=json)
-
-
-def finish(
-    result: Result, subject: Subject, folder: Path, *, as_json: bool, more: dict[str, Any] | None = None
-) -> None:
-    """Save a result and tell of it; ``more`` stands in the JSON, and before the table as "name: value"."""
-    from ..files import save
-    from ..reports import steps_json, steps_table
-
-    save(result.model, folder, plan=result.plan, beside={SOURCE: source_text(subject.source, subject.digest)})
-    size = (folder / "model.safetensors").stat().st_size
-    more = {**(more or {}), "file_bytes": size}
-    if as_json:
-        told = {"model": subject.name, "folder": str(folder), "left": dict(result.plan.left), **more}
-        emit_json({**told, "steps": steps_json(result.steps), "verdict": verdict_json(result.verdict)})
-    else:
-        console = out()
-        console.print(steps_table(result.steps, title=subject.name))
-        for name, value in more.items():
-            console.print(f"{name.replace('_', ' ')}: {value:,}", markup=False)
-        for name, why in result.plan.left.items():
-            console.print(f"left as it is: {name} {why}", markup=False, soft_wrap=True)
-        console.print(verdict_table(result.verdict))
-        console.print(
-            f"Saved in {folder}. Check it again with:  netsmith verify {folder}", markup=False, soft_wrap=True
-        )
-    if not result.verdict.ok:
-        raise typer.Exit(FAILED)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ..errors import InputError
-from .chaining import chained, open_start
-from .datasets import open_batches, validation_of
+from .chaining import chained, finish, open_start
+from .datasets import evaluation, open_batches, validation_of
 from .models import ModelSource
-from .options import Debug, Input, Json, Seed, Weights, parse_shape
+from .options import Debug, Eval, Ignore, Input, Json, Mean, Out, Seed, Std, Weights, option, parse_shape
 from .progress import stages
-from .quantize import finish
 from .saved import refuse_occupied
-from .shrink import EVAL_HELP, IGNORE_HELP, MEAN_HELP, STD_HELP, evaluation, option
 from .training import Original, What
 
 STAGES = {
@@ -38,9 +35,7 @@ DEAD_HELP = "Remove units on which no output depends any more."
 
 def sparsify(
     what: What,
-    out_dir: Annotated[
-        Path, typer.Option("--out", help="New folder for the result.", metavar="DIR", show_default=False)
-    ],
+    out_dir: Out,
     threshold: Annotated[float | None, option(THRESHOLD_HELP, "NUMBER")] = None,
     share: Annotated[float | None, option(SHARE_HELP, "NUMBER")] = None,
     pattern: Annotated[str | None, option(PATTERN_HELP, "N:M")] = None,
@@ -49,15 +44,13 @@ def sparsify(
     data: Annotated[str | None, option(DATA_HELP, "DATA")] = None,
     repair: Annotated[bool, typer.Option("--repair/--no-repair", help=REPAIR_HELP)] = True,
     remove_dead: Annotated[bool, typer.Option("--remove-dead/--keep-dead", help=DEAD_HELP)] = True,
-    ignore: Annotated[list[str] | None, option(IGNORE_HELP, "PATTERN")] = None,
-    evaluate_on: Annotated[
-        str | None, typer.Option("--eval", help=EVAL_HELP, metavar="DATA", show_default=False)
-    ] = None,
+    ignore: Ignore = None,
+    evaluate_on: Eval = None,
     original: Original = None,
     weights: Weights = None,
     input: Input = None,
-    mean: Annotated[str | None, option(MEAN_HELP, "NUMBERS")] = None,
-    std: Annotated[str | None, option(STD_HELP, "NUMBERS")] = None,
+    mean: Mean = None,
+    std: Std = None,
     seed: Seed = 0,
     json: Json = False,
     debug: Debug = False,

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import FileError, InputError
-from .datasets import validation_of
-from .group import FAILED
-from .models import ModelSource, OpenModel, build_structure, open_model, state_digest
-from .output import emit_json, note, out
+from .datasets import evaluation, validation_of
+from .finishing import keep, tell
+from .models import ModelSource, OpenModel, build_structure, open_model, open_trained, state_digest
+from .options import option
 from .progress import Tell
-from .saved import SOURCE, read_source, refuse_occupied, source_text
-from .shrink import evaluation, option
-from .verify import verdict_json, verdict_table
+from .saved import read_source, refuse_occupied
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 
 WHAT_HELP = "A folder that a netsmith command wrote, with source.json in it; or a model, as for shrink."
 What = Annotated[str, typer.Argument(help=WHAT_HELP, metavar="DIR|MODEL", show_default=False)]
-Out = Annotated[Path, typer.Option("--out", help="New folder for the result.", metavar="DIR", show_default=False)]
 Epochs = Annotated[int | None, option("Passes over the data. One of --epochs and --steps.", "N", min=1)]
 Steps = Annotated[int | None, option("Updates of the weights.", "N", min=1)]
 Rate = Annotated[float, typer.Option("--lr", help="Peak learning rate.", metavar="NUMBER")]
@@ -78,15 +75,13 @@ def open_subject(what: str, out_dir: Path, *, given: ModelSource, original: str 
     """
     from ..files import load, load_plan
     from ..plans import Plan
-    from ..wiring import trace
+    from ..wiring import fingerprint
 
     refuse_occupied(out_dir)
     folder = Path(what)
     if not folder.is_dir():
-        opened = open_model(given)
-        if given.brings_no_weights:
-            note(f"{what} has random weights; give trained ones with --weights FILE")
-        plan = Plan((), {}, {}, {}, trace(opened.model, opened.example_inputs).fingerprint)
+        opened = open_trained(given)
+        plan = Plan((), {}, {}, {}, fingerprint(opened.model))
         return Subject(what, opened.model, opened, plan, given, state_digest(opened.model))
     source, digest = read_source(folder, model=original, weights=given.weights)
     plan = load_plan(folder)
@@ -136,25 +131,12 @@ def telling(tell: Tell) -> Callable[[int, int, dict[str, float]], None]:
 def finish(subject: Subject, trained: nn.Module, out_dir: Path, evaluate: Any, *, name: str, as_json: bool) -> None:
     """Verify, save and report; exit with 1 if a check fails."""
     from ..checks import verify
-    from ..files import save
     from ..recipes.steps import measured_steps
-    from ..reports import steps_json, steps_table
     from ..wiring import tensor_slots
 
     plan = subject.plan.with_refitted(slot.name for slot in tensor_slots(trained))
     verdict = verify(subject.opened.model, trained, plan, subject.opened.example_inputs)
     models = {"original": subject.opened.model} if subject.plan.edits else {}
     steps = measured_steps({**models, "before": subject.model, name: trained}, subject.opened.example_inputs, evaluate)
-    save(trained, out_dir, plan=plan, beside={SOURCE: source_text(subject.source, subject.digest)})
-    if as_json:
-        told = {"model": subject.name, "folder": str(out_dir), "steps": steps_json(steps)}
-        emit_json({**told, "verdict": verdict_json(verdict)})
-    else:
-        console = out()
-        console.print(steps_table(steps, title=subject.name))
-        console.print(verdict_table(verdict))
-        console.print(
-            f"Saved in {out_dir}. Check it again with:  netsmith verify {out_dir}", markup=False, soft_wrap=True
-        )
-    if not verdict.ok:
-        raise typer.Exit(FAILED)
+    keep(trained, plan, out_dir, subject.source, subject.digest)
+    tell(subject.name, out_dir, steps, verdict, as_json=as_json)

@@ -116,6 +116,11 @@ class Plan:
         """The plans to carry out one after the other; the last is this one without those before it."""
         return (*self.before, replace(self, before=()))
 
+    @property
+    def all_left(self) -> dict[str, str]:
+        """What this plan and those before it left as it was -> why."""
+        return {name: why for step in self.steps for name, why in step.left.items()}
+
     def after(self, earlier: Plan) -> Plan:
         """This plan, for the model that ``earlier`` makes, as a plan for the model that ``earlier`` was made for."""
         refitted = earlier.refitted
