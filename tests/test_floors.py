@@ -18,7 +18,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 FLOORS: list[set[str]] = [
     {"errors"},
     {"wiring", "zoo", "data"},
-    {"costs", "evidence"},
+    {"costs", "evidence", "sources"},
     {"scores"},
     {"plans"},
     {"surgery"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +10,7 @@ from ..errors import InputError
 from .output import note
 
 if TYPE_CHECKING:
-    from ..data import Pixels
     from .models import OpenModel
-
-IMAGE_FILES = ("imagefolder:", "parquet:")
 
 
 def open_batches(
@@ -36,28 +33,17 @@ def open_batches(
     Raises:
         InputError: mean or std are no numbers; and all that ``open_data`` raises.
     """
-    from ..data import open_data
+    from ..data.fitting import IMAGE_FILES, fitting_batches
 
-    pixels = None
-    if name.startswith(IMAGE_FILES):
-        pixels = _pixels(example_inputs, _numbers("--mean", mean), _numbers("--std", std))
-        if mean is None and std is None:
-            note("pixels are in 0..1; if the model was trained on normalized images, give --mean and --std")
-    return open_data(name, pixels=pixels, shuffle=shuffle, seed=seed)
+    means, stds = _numbers("--mean", mean), _numbers("--std", std)
+    if name.startswith(IMAGE_FILES) and mean is None and std is None:
+        note("pixels are in 0..1; if the model was trained on normalized images, give --mean and --std")
+    return fitting_batches(name, example_inputs, mean=means, std=stds, shuffle=shuffle, seed=seed)
 
 
 def validation_of(data: str) -> str | None:
     """What to measure on when only ``--data`` is given: a split that the repair does not see, where one is known."""
     return "digits:validation" if data in ("digits", "digits:train") else None
-
-
-def _pixels(example_inputs: Any, mean: list[float] | None, std: list[float] | None) -> Pixels | None:
-    from ..data import Pixels
-
-    shape: Sequence[int] = getattr(example_inputs, "shape", ())
-    if len(shape) != 4:
-        return None if mean is None and std is None else Pixels(mean=mean, std=std)
-    return Pixels(mode="L" if shape[1] == 1 else "RGB", mean=mean, std=std, resize=(int(shape[2]), int(shape[3])))
 
 
 def _numbers(option: str, text: str | None) -> list[float] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial, wraps
 from typing import Annotated, Any
 
 from .datasets import evaluation, open_batches, validation_of
@@ -100,17 +99,10 @@ def find_score(text: str, data: str | None) -> Any:
         InputError: it asks for something that is not gathered.
     """
     from ..errors import EvidenceError
+    from ..scores.addressed import addressed_score
     from ..scores.gathering import from_data
-    from ..scores.named import score_named
-    from .functions import call_user, find_function
 
-    if ":" in text:
-        function = find_function(text)
-        score: Any = wraps(function)(
-            lambda axis, weights, **evidence: call_user(text, partial(function, **evidence), axis, weights)
-        )
-    else:
-        score = score_named(text)
+    score = addressed_score(text)
     if data is None and (wanted := from_data(score)):
         raise EvidenceError(f"--score {text} is computed from data ({' and '.join(wanted)}); give --data")
     return score

@@ -1,4 +1,4 @@
-"""``--weights FILE``: tensors from a file into a model, or one message that lists every key that does not fit."""
+"""Weights: tensors from a file into a model, or one message that lists every key that does not fit."""
 
 from __future__ import annotations
 

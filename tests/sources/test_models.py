@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from netsmith.cli.models import ModelSource, OpenModel, build_structure, open_model, state_digest
 from netsmith.errors import FileError, InputError, ModelError, UnknownNameError
+from netsmith.sources.models import ModelSource, OpenModel, build_structure, open_model, state_digest
 
 FUNCTIONS = """
 import torch

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from netsmith.cli.weights import load_weights
 from netsmith.errors import FileError
+from netsmith.sources.weights import load_weights
 
 
 class Tied(nn.Module):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from netsmith.cli.functions import call_user, find_function
 from netsmith.errors import InputError, UnknownNameError
+from netsmith.sources.functions import call_user, find_function
 
 
 @pytest.fixture
