@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from .plans import Plan as Plan
     from .plans import plan_removal as plan_removal
     from .recipes import Result as Result
-    from .recipes import cut as cut
-    from .recipes import shrink as shrink
+    from .recipes.cut import cut as cut
+    from .recipes.shrink import shrink as shrink
     from .searches import plan_cut as plan_cut
     from .surgery import apply as apply
     from .wiring import Wiring as Wiring

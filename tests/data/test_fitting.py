@@ -32,5 +32,5 @@ def test_recordings_take_the_length_of_the_example_input(tmp_path: Path) -> None
 
 def test_batch_size_and_means_without_an_image_input() -> None:
     assert len(next(iter(fitting_batches("digits", torch.zeros(1, 1, 8, 8), batch_size=7)))[1]) == 7
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(InputError, match="nowhere is no folder"):
         fitting_batches("imagefolder:nowhere", torch.zeros(2, 5), mean=(0.5, 0.5, 0.5))

@@ -34,17 +34,46 @@ def classification(model: nn.Module, batches: Iterable[Any]) -> dict[str, float]
     # scikit-learn takes a second to import; only those who measure wait.
     from sklearn.metrics import accuracy_score, f1_score
 
-    truth, answers = [], []
+    right, said, _ = _answers(model, batches)
+    return {
+        "accuracy": float(accuracy_score(right, said)),
+        "f1": float(f1_score(right, said, average="macro", zero_division=0)),
+    }
+
+
+def confusion(model: nn.Module, batches: Iterable[Any]) -> tuple[list[list[int]], list[float]]:
+    """How often each class is taken for each, and the F1 of each class.
+
+    Args:
+        model, batches: as in ``classification``.
+
+    Returns:
+        counts[true][predicted] of examples, C × C; and C values of F1 in 0..1, 0 where a class neither occurs nor is
+        predicted.
+
+    Raises:
+        InputError, ModelError: as ``classification``; also labels beyond the C scores.
+    """
+    from sklearn.metrics import confusion_matrix, f1_score
+
+    right, said, classes = _answers(model, batches)
+    if right.min() < 0 or right.max() >= classes:
+        raise InputError(f"labels go from {right.min()} to {right.max()}, but the model scores {classes} classes")
+    names = list(range(classes))
+    f1 = f1_score(right, said, labels=names, average=None, zero_division=0)
+    return confusion_matrix(right, said, labels=names).tolist(), f1.tolist()
+
+
+def _answers(model: nn.Module, batches: Iterable[Any]) -> tuple[Any, Any, int]:
+    """Right and given answers, (N,) each, and the number of classes."""
+    truth, answers, classes = [], [], 0
     with eval_mode(model), torch.no_grad():
         for x, y in each_batch(batches):
             scores = logits(call(model, x))
             truth.append(_labels(y, scores))
             answers.append(scores.argmax(1).cpu())
-    right, said = torch.cat(truth).numpy(), torch.cat(answers).numpy()
-    return {
-        "accuracy": float(accuracy_score(right, said)),
-        "f1": float(f1_score(right, said, average="macro", zero_division=0)),
-    }
+            classes = int(scores.shape[1])
+    return torch.cat(truth).numpy(), torch.cat(answers).numpy(), classes
 
 
 def _labels(y: Any, scores: Tensor) -> Tensor:

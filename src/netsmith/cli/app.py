@@ -21,6 +21,7 @@ from .merge import merge
 from .merge_models import merge_models
 from .options import Debug
 from .quantize import quantize
+from .run import run
 from .shrink import shrink
 from .sparsify import sparsify
 from .verify import verify
@@ -85,6 +86,7 @@ app.command(
     epilog="Example:  netsmith ensemble small=out/small large=netsmith.zoo:digits_resnet@digits.safetensors "
     "--kind cascade --target-cost 50% --data digits:validation --eval digits:test --input 1,1,8,8 --out out/both"
 )(ensemble)
+app.command(epilog="Example:  netsmith run recipe.yaml --out out/run")(run)
 app.command(epilog="Example:  netsmith verify out/small")(verify)
 app.command(epilog="Example:  netsmith export out/small --to openvino --out out/openvino")(export)
 app.command(epilog="Example:  netsmith measure torchvision:mobilenet_v2 --json")(measure)

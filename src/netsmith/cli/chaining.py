@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,13 +31,11 @@ def open_start(what: str, out_dir: Path, *, given: ModelSource, original: str | 
 
 def chained(result: Result, subject: Subject) -> Result:
     """The result of changing ``subject.model``, with the plan and the verdict of all that was done to its original."""
-    from ..checks import verify
+    from ..recipes import chaining
 
     if subject.model is subject.opened.model:
         return result
-    plan = result.plan.after(subject.plan)
-    verdict = verify(subject.opened.model, result.model, plan, subject.opened.example_inputs)
-    return replace(result, plan=plan, verdict=verdict)
+    return chaining.chained(result, subject.opened.model, subject.plan, subject.opened.example_inputs)
 
 
 def finish(

@@ -7,10 +7,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..sources.datasets import validation_of
 from .output import note
 
 if TYPE_CHECKING:
     from .models import OpenModel
+
+__all__ = ["evaluation", "open_batches", "validation_of"]
 
 
 def open_batches(
@@ -39,11 +42,6 @@ def open_batches(
     if name.startswith(IMAGE_FILES) and mean is None and std is None:
         note("pixels are in 0..1; if the model was trained on normalized images, give --mean and --std")
     return fitting_batches(name, example_inputs, mean=means, std=stds, shuffle=shuffle, seed=seed)
-
-
-def validation_of(data: str) -> str | None:
-    """What to measure on when only ``--data`` is given: a split that the repair does not see, where one is known."""
-    return "digits:validation" if data in ("digits", "digits:train") else None
 
 
 def _numbers(option: str, text: str | None) -> list[float] | None:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..errors import FileError, InputError, missing_extra
+from ..errors import FileError, InputError
 from .merge_methods import METHODS
 from .merge_settings import Setting
 
@@ -109,7 +110,6 @@ def read_recipe(recipe: MergeRecipe | Mapping[str, Any] | str | os.PathLike[str]
     Raises:
         InputError: a field that is unknown, missing or wrong; the message names each and what it may be.
         FileError: the file cannot be read, or is no YAML.
-        MissingExtraError: pyyaml is not installed.
     """
     if isinstance(recipe, MergeRecipe):
         return recipe
@@ -124,10 +124,6 @@ def read_recipe(recipe: MergeRecipe | Mapping[str, Any] | str | os.PathLike[str]
 
 
 def _yaml(path: Path) -> Mapping[str, Any]:
-    try:
-        import yaml
-    except ImportError:
-        raise missing_extra("pyyaml", "merge", "reading a YAML recipe") from None
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

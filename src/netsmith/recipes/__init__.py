@@ -5,16 +5,19 @@ from .grow import grow
 from .merge import merge
 from .quantize import quantize
 from .result import Result, Step
+from .running import RecipeRun, run_recipe
 from .shrink import shrink
 from .sparsify import sparsify
 
 __all__ = [
+    "RecipeRun",
     "Result",
     "Step",
     "cut",
     "grow",
     "merge",
     "quantize",
+    "run_recipe",
     "shrink",
     "sparsify",
 ]

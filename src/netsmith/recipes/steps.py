@@ -31,12 +31,17 @@ def measured_steps(models: Mapping[str, nn.Module], example_inputs: Any, evaluat
     """
     times = latencies(list(models.values()), example_inputs)
     return tuple(
-        Step(name, replace(measure(each, example_inputs), latency_ms=time), _scores(evaluate, each))
+        Step(name, replace(measure(each, example_inputs), latency_ms=time), scores_of(evaluate, each))
         for (name, each), time in zip(models.items(), times, strict=True)
     )
 
 
-def _scores(evaluate: Evaluate | None, model: nn.Module) -> dict[str, float]:
+def scores_of(evaluate: Evaluate | None, model: nn.Module) -> dict[str, float]:
+    """What ``evaluate`` says of a model in eval mode, by name; a single number is called "score".
+
+    Raises:
+        InputError: it returns no number, and no mapping from names to numbers.
+    """
     if evaluate is None:
         return {}
     with eval_mode(model), torch.no_grad():

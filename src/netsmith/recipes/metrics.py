@@ -1,0 +1,60 @@
+"""``metric:`` of a recipe -> a function that scores a model on batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from torch import nn
+
+from ..checks.classification import classification
+from ..checks.language import perplexity
+from ..errors import UnknownNameError
+from ..sources.functions import call_user, find_function
+from .steps import scores_of
+
+Metric = Callable[[nn.Module, Iterable[Any]], float | Mapping[str, float]]
+OURS: Mapping[str, Metric] = {
+    "accuracy": classification,
+    "perplexity": perplexity,
+    "loss": lambda model, batches: {"loss": perplexity(model, batches)["loss"]},
+}
+_LOWER = ("perplexity", "loss")  # is better
+
+
+def metric_named(name: str) -> Metric:
+    """One of ours, or a function of the user's: (model, batches) -> score, higher is better, or several by name.
+
+    Raises:
+        UnknownNameError: neither.
+    """
+    if name in OURS:
+        return OURS[name]
+    if ":" not in name:
+        raise UnknownNameError(
+            f"there is no metric {name!r}; there are {', '.join(OURS)}, or give path/file.py:function"
+        )
+    function = find_function(name)
+    return lambda model, batches: call_user(name, function, model, batches)
+
+
+class Measure:
+    """model -> scores by name, each model once."""
+
+    def __init__(self, metric: Metric, batches: Iterable[Any]) -> None:
+        self.metric, self.batches = metric, batches
+        self._known: WeakKeyDictionary[nn.Module, dict[str, float]] = WeakKeyDictionary()
+
+    def __call__(self, model: nn.Module) -> dict[str, float]:
+        if model not in self._known:
+            self._known[model] = scores_of(lambda each: self.metric(each, self.batches), model)
+        return self._known[model]
+
+    def goal(self, model: nn.Module) -> float:
+        """The first of the scores, turned so that higher is better: what training keeps the best weights by.
+
+        Measured anew each time: a model in training is another one after each step.
+        """
+        ((name, value), *_) = scores_of(lambda each: self.metric(each, self.batches), model).items()
+        return -value if name in _LOWER else value

@@ -1,0 +1,402 @@
+"""What a recipe may say: one model a step, with the names and defaults of the Python calls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from ..errors import NetsmithError
+from ..plans import Budget
+from ..training import Training
+
+
+def _number(value: Any) -> Any:
+    """YAML reads 1e-3 as text."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _amount(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError('must be a number, or a share such as 0.5 or "50%"')
+    return value
+
+
+def _width(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError("must be a factor with a point (1.5) or a number of units (96)")
+    return value
+
+
+def _where(value: Any) -> Any:
+    names = value if isinstance(value, list) else [value]
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ValueError("must be even, influence, or a list of blocks' names")
+    return value if value in ("even", "influence") else names
+
+
+def _no(value: Any) -> Any:
+    """YAML reads a bare ``no`` as false."""
+    return "no" if value is False else value
+
+
+def _shape(value: Any) -> Any:
+    """``1,3,32,32`` or ``[1, 3, 32, 32]``."""
+    numbers = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
+    found = [int(n) if isinstance(n, str) and n.strip().isdecimal() else n for n in numbers]
+    if not all(type(n) is int and n > 0 for n in found):
+        raise ValueError("must be a shape, batch first, such as 1,3,224,224")
+    return tuple(found)
+
+
+Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Amount = Annotated[Any, AfterValidator(_amount)]
+Several = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else _tuple(v))]
+Numbers = Annotated[tuple[Number, ...], BeforeValidator(lambda v: _tuple(v))]
+Count = Annotated[int, Field(ge=1)]
+Named = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")]
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+
+
+class Data(_Strict):
+    """A data set; just its name is enough. ``mean`` and ``std`` are for image files, whose pixels are in 0..1."""
+
+    name: str
+    mean: Numbers | None = None
+    std: Numbers | None = None
+    batch_size: Count = 64
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_its_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+class Limits(_Strict):
+    """Of a budget, as in ``netsmith.Budget``: shares are of the model that the step is given."""
+
+    macs: Amount = None
+    params: Amount = None
+    bytes: Amount = None
+    latency_ms: Amount = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _given(cls, value: Any) -> Any:
+        return {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _of_a_budget(self) -> Limits:
+        _ours(self.budget)
+        return self
+
+    def budget(self) -> Budget:
+        return Budget(macs=self.macs, params=self.params, bytes=self.bytes, latency_ms=self.latency_ms)
+
+
+def _ours(make: Any) -> None:
+    """What the called function itself would refuse is refused here, where the line is known."""
+    try:
+        make()
+    except NetsmithError as error:
+        raise ValueError(str(error)) from None
+
+
+class Step(_Strict):
+    """What every step takes.
+
+    Attributes:
+        name: of its folder, and for later steps to refer to; default: the kind of the step.
+        from_: the step whose model is taken ("from" in YAML), or "original"; default: the step before.
+    """
+
+    changes: ClassVar[bool] = True  # makes another model
+    trains: ClassVar[bool] = False
+
+    name: Named | None = None
+    from_: str | None = Field(default=None, alias="from")
+
+    @property
+    def wants_data(self) -> str | None:
+        """What the step, as it is asked for, cannot do without data; None where it can."""
+        return None
+
+    def asked(self) -> dict[str, Any]:
+        """All options after defaults, but those that only name and join steps; plain values."""
+        return self.model_dump(mode="json", by_alias=True, exclude={"name", "from_", "data"})
+
+
+class DataStep(Step):
+    """A step with data of its own; without ``data`` it takes the recipe's, and ``data: null`` means none."""
+
+    data: Data | None = None
+
+
+class Shrink(DataStep):
+    budget: Limits
+    heal: Count | None = None
+    score: str | None = None
+    round_to: Count | None = None
+    ignore: Several = ()
+
+    @property
+    def wants_data(self) -> str | None:
+        return None if self.heal is None else "heal"
+
+
+class Cut(DataStep):
+    blocks: Count | None = None
+    budget: Limits | None = None
+    threshold: Annotated[Number, Field(gt=0)] | None = None
+    influence: Literal["divergence", "cosine", "taylor"] = "divergence"
+    branches: bool = True
+    maps: bool = True
+
+    @model_validator(mode="after")
+    def _one(self) -> Cut:
+        _one_of(self, "blocks", "budget", "threshold")
+        return self
+
+    @property
+    def wants_data(self) -> str | None:
+        return "measure influence"
+
+
+class Merge(DataStep):
+    pairs: Count | None = None
+    threshold: Annotated[Number, Field(ge=0, le=1)] | None = None
+    likeness: Literal["cka", "cosine"] = "cka"
+    exact: bool = True
+
+    @model_validator(mode="after")
+    def _something(self) -> Merge:
+        if self.pairs is not None and self.threshold is not None:
+            raise ValueError("takes one of pairs and threshold")
+        if self.pairs is None and self.threshold is None and not self.exact:
+            raise ValueError("has nothing to do: give pairs or threshold, or leave exact: true")
+        return self
+
+    @property
+    def wants_data(self) -> str | None:
+        return None if self.pairs is None and self.threshold is None else "compare blocks"
+
+
+class Grow(DataStep):
+    widen: dict[str, Annotated[Any, AfterValidator(_width)]] | None = None
+    deepen: Count | None = None
+    where: Annotated[Any, AfterValidator(_where)] = "even"
+
+    @model_validator(mode="after")
+    def _something(self) -> Grow:
+        if not self.widen and self.deepen is None:
+            raise ValueError('takes widen (e.g. {"*": 1.5}) or deepen (e.g. 2), or both')
+        return self
+
+    @property
+    def wants_data(self) -> str | None:
+        return "measure influence" if self.where == "influence" else None
+
+
+class Sparsify(DataStep):
+    threshold: Annotated[Number, Field(ge=0)] | None = None
+    share: Annotated[Number, Field(gt=0, lt=1)] | None = None
+    pattern: str | None = None
+    scope: Literal["global", "layer"] = "global"
+    criterion: Literal["magnitude", "wanda", "sparsegpt"] = "magnitude"
+    repair: bool = True
+    remove_dead: bool = True
+    ignore: Several = ()
+
+    @model_validator(mode="after")
+    def _one(self) -> Sparsify:
+        _one_of(self, "threshold", "share", "pattern")
+        return self
+
+    @property
+    def wants_data(self) -> str | None:
+        return None if self.criterion == "magnitude" else f"compute criterion {self.criterion}"
+
+
+class Quantize(DataStep):
+    scheme: Literal["int8", "int4", "dynamic-int8"] | None = None
+    budget: Limits | None = None
+    group: Annotated[int, Field(ge=0)] = 0
+    clip: Literal["max", "percentile", "mse", "kl"] = "max"
+    ignore: Several = ()
+
+    @model_validator(mode="after")
+    def _one(self) -> Quantize:
+        _one_of(self, "scheme", "budget")
+        return self
+
+    @property
+    def wants_data(self) -> str | None:
+        return None if self.budget is None else "choose precisions for a budget"
+
+
+class _Training(DataStep):
+    """The fields of ``netsmith.training.Training``; the seed is the recipe's, and checkpoints are kept by the run."""
+
+    trains: ClassVar[bool] = True
+
+    epochs: int | None = None
+    steps: int | None = None
+    lr: Number = 0.01
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    momentum: Number = 0.9
+    weight_decay: Number = 5e-4
+    warmup: Number = 0.1
+    clip: Number | None = 1.0
+    accumulate: int = 1
+    precision: Annotated[Literal["no", "bf16", "fp16"], BeforeValidator(_no)] = "no"
+    validate_every: int | None = None
+    patience: int | None = None
+    checkpoint_every: int = 100
+
+    @model_validator(mode="after")
+    def _as_training(self) -> _Training:
+        _ours(self.training)
+        return self
+
+    def training(self, **more: Any) -> Training:
+        return Training(**{name: getattr(self, name) for name in _Training.own()}, **more)
+
+    @staticmethod
+    def own() -> tuple[str, ...]:
+        """Names of the fields that ``Training`` has too."""
+        return tuple(name for name in _Training.model_fields if name not in DataStep.model_fields)
+
+
+class Finetune(_Training):
+    @property
+    def wants_data(self) -> str | None:
+        return "train on"
+
+
+class Distil(_Training):
+    """Without ``teacher``, from the model before its structure was changed: the original, or what it was trained to."""
+
+    temperature: Annotated[Number, Field(gt=0)] = 4.0
+    alpha: Annotated[Number, Field(ge=0, le=1)] = 0.0
+    class_dim: int = -1
+    teacher: str | None = None  # a step's name, "original", or MODEL or MODEL@FILE
+
+    @property
+    def wants_data(self) -> str | None:
+        return "learn on"
+
+
+class Ensemble(DataStep):
+    members: Annotated[Several, Field(min_length=1)]
+    kind: Literal["parallel", "blend", "stack", "mixture", "cascade", "select"] = "parallel"
+    rule: Literal["probabilities", "geometric", "logits", "vote", "mean", "median"] = "probabilities"
+    method: Literal["log_loss", "least_squares", "greedy", "logistic", "ridge"] | None = None
+    target_accuracy: Annotated[Number, Field(gt=0, le=1)] | None = None
+    target_cost: Amount = None
+    confidence: Literal["probability", "margin", "entropy", "agreement"] = "probability"
+    combine: Literal["last", "mean"] = "last"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Ensemble:
+        if self.kind == "cascade" and (self.target_accuracy is None) == (self.target_cost is None):
+            raise ValueError("takes one of target_accuracy and target_cost for a cascade")
+        if len(set(self.members)) != len(self.members):
+            raise ValueError("names a member twice")
+        return self
+
+    @property
+    def wants_data(self) -> str | None:
+        return None if self.kind == "parallel" else f"fit a {self.kind}"
+
+
+class Evaluate(DataStep):
+    """Measures on ``data``, or on the recipe's ``eval``."""
+
+    changes: ClassVar[bool] = False
+
+    metric: str | None = None
+
+
+class Inspect(DataStep):
+    changes: ClassVar[bool] = False
+
+    influence: bool = False
+
+    @property
+    def wants_data(self) -> str | None:
+        return "measure influence" if self.influence else None
+
+
+class Export(DataStep):
+    changes: ClassVar[bool] = False
+
+    to: Literal["onnx", "openvino", "torch-export", "executorch"]
+    int8: bool = False
+    free_batch: bool = True
+
+    @property
+    def wants_data(self) -> str | None:
+        return "calibrate int8" if self.int8 else None
+
+
+class Report(Step):
+    changes: ClassVar[bool] = False
+
+
+STEPS: Mapping[str, type[Step]] = {
+    "shrink": Shrink,
+    "prune": Shrink,
+    "cut": Cut,
+    "merge": Merge,
+    "grow": Grow,
+    "sparsify": Sparsify,
+    "finetune": Finetune,
+    "distil": Distil,
+    "quantize": Quantize,
+    "ensemble": Ensemble,
+    "evaluate": Evaluate,
+    "inspect": Inspect,
+    "export": Export,
+    "report": Report,
+}
+
+
+class Head(_Strict):
+    """What stands above the steps: the same text as on the command line.
+
+    Attributes:
+        model: MODEL.
+        weights: file to load.
+        input: shape of the example input.
+        data: to calibrate, repair and train with.
+        eval: to measure on after each step, and to choose the best weights of a training on; never the test set.
+        metric: "accuracy", "loss", "perplexity", or the address of a function (model, batches) -> score.
+        seed: of everything drawn at random.
+        title: of the report.
+    """
+
+    model: str
+    weights: str | None = None
+    input: Annotated[Any, AfterValidator(_shape)] = None
+    data: Data | None = None
+    eval: Data | None = None
+    metric: str = "accuracy"
+    seed: Annotated[int, Field(ge=0)] = 0
+    title: str | None = None
+
+
+def _one_of(step: BaseModel, *names: str) -> None:
+    if sum(getattr(step, name) is not None for name in names) != 1:
+        raise ValueError(f"takes one of {', '.join(names[:-1])} and {names[-1]}")
