@@ -20,6 +20,7 @@ from .measure import measure
 from .merge import merge
 from .merge_models import merge_models
 from .options import Debug
+from .plan import plan
 from .quantize import quantize
 from .run import run
 from .shrink import shrink
@@ -87,6 +88,7 @@ app.command(
     "--kind cascade --target-cost 50% --data digits:validation --eval digits:test --input 1,1,8,8 --out out/both"
 )(ensemble)
 app.command(epilog="Example:  netsmith run recipe.yaml --out out/run")(run)
+app.command(epilog="Example:  netsmith plan recipe.yaml")(plan)
 app.command(epilog="Example:  netsmith verify out/small")(verify)
 app.command(epilog="Example:  netsmith export out/small --to openvino --out out/openvino")(export)
 app.command(epilog="Example:  netsmith measure torchvision:mobilenet_v2 --json")(measure)

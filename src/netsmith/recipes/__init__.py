@@ -1,6 +1,7 @@
 """Whole jobs, made of the other rooms."""
 
 from .cut import cut
+from .dry_run import PlannedStep, plan_recipe
 from .grow import grow
 from .merge import merge
 from .quantize import quantize
@@ -10,12 +11,14 @@ from .shrink import shrink
 from .sparsify import sparsify
 
 __all__ = [
+    "PlannedStep",
     "RecipeRun",
     "Result",
     "Step",
     "cut",
     "grow",
     "merge",
+    "plan_recipe",
     "quantize",
     "run_recipe",
     "shrink",

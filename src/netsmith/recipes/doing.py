@@ -10,7 +10,7 @@ from torch import nn
 from ..checks import Verdict, verify
 from ..plans import Plan
 from ..scores.addressed import addressed_score
-from ..sources.models import ModelSource, open_model
+from ..sources.models import open_model
 from ..training import distil, finetune
 from ..wiring import tensor_slots
 from .chaining import chained, held_zeros
@@ -25,7 +25,7 @@ from .shrink import shrink
 from .sparsify import sparsify
 from .step_folder import CHECKPOINTS, STEPS
 from .steps import measured_steps
-from .work import Done, State, Tell, Work
+from .work import Done, State, Tell, Work, other_source
 
 Make = Callable[[Any, Work, nn.Module, dict[str, Any]], Result]
 
@@ -128,8 +128,7 @@ def other_model(work: Work, name: str) -> nn.Module:
     """An earlier step's model, the original, or MODEL[@FILE]."""
     if name in work.states:
         return work.states[name].model
-    model, _, weights = name.partition("@")
-    return open_model(ModelSource(model, weights or None, work.source.input, work.seed)).model
+    return open_model(other_source(work.recipe, name)).model
 
 
 def checks_of(verdict: Verdict) -> tuple[tuple[str, str, str], ...]:

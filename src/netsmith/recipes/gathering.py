@@ -13,21 +13,21 @@ from ..combining import ensembles
 from ..combining.ensembles.quality import macs_of
 from ..errors import InputError
 from ..files import load_ensemble, save_ensemble
-from ..sources.models import ModelSource, build_structure
+from ..sources.models import build_structure
 from ..wiring import call_model
 from ..wiring.recorder import tensors_in
 from .doing import other_model
 from .reading import NamedStep
 from .schema import Ensemble
 from .steps import measured_steps
-from .work import Done, State, Tell, Work
+from .work import Done, State, Tell, Work, other_source
 
 
 def gather_models(work: Work, step: NamedStep, start: State, key: str, tell: Tell) -> Done:
     """The ensemble that is asked for, fitted on the step's data."""
     assert isinstance(step.options, Ensemble)
     options = step.options
-    members = {_name(text): other_model(work, text) for text in options.members}
+    members = {member_name(text): other_model(work, text) for text in options.members}
     tell("fit", 0, 1)
     model = _made(options, members, work.batches(options), work)
     tell("measure", 0, 1)
@@ -35,8 +35,8 @@ def gather_models(work: Work, step: NamedStep, start: State, key: str, tell: Tel
     plans = {}
     for text in options.members:
         plan = work.states[text].plan if text in work.states else None
-        if plan is not None and any(part.edits for part in plan.steps) and _name(text) in model.names:
-            plans[_name(text)] = plan
+        if plan is not None and any(part.edits for part in plan.steps) and member_name(text) in model.names:
+            plans[member_name(text)] = plan
 
     def save(folder: Path, beside: Mapping[str, str]) -> None:
         save_ensemble(model, folder, plans=plans, beside=beside)
@@ -50,19 +50,19 @@ def load_gathered(work: Work, options: Ensemble, folder: Path, names: list[str])
     """The ensemble that an earlier run saved."""
     builders: dict[str, Callable[[], nn.Module]] = {}
     for text in options.members:
-        if _name(text) in names:
-            builders[_name(text)] = _builder(work, text)
+        if member_name(text) in names:
+            builders[member_name(text)] = _builder(work, text)
     return load_ensemble(folder, builders)
 
 
 def _builder(work: Work, text: str) -> Callable[[], nn.Module]:
     if ":" not in text:
         return work.build
-    source = ModelSource(text.partition("@")[0], None, work.source.input, work.seed)
+    source = other_source(work.recipe, text)
     return lambda: build_structure(source)
 
 
-def _name(text: str) -> str:
+def member_name(text: str) -> str:
     """Of a member: the step's name, or the last word of MODEL."""
     return text.partition("@")[0].replace(".", ":").split(":")[-1]
 

@@ -85,6 +85,13 @@ def take_finished(run: Path, wanted: Mapping[str, str]) -> dict[str, Finished]:
     return {name: found for name, found in found_now.items() if found is not None}
 
 
+def finished_keys(run: Path) -> frozenset[str]:
+    """Of all that a run's folder holds; nothing is moved."""
+    steps = run / STEPS
+    found = [read_finished(folder) for folder in steps.iterdir()] if steps.is_dir() else []
+    return frozenset(each.key for each in found if each is not None and each.sound)
+
+
 def drop_earlier(run: Path) -> None:
     """Remove what no step of the recipe as it is now has made."""
     for folder in [f for f in _folders(run / STEPS) if f.name.startswith(_SHELF)]:

@@ -130,8 +130,14 @@ class Done:
     save: Callable[[Path, Mapping[str, str]], None] | None = None
 
 
-def begin(recipe: Recipe, folder: Path) -> Work:
-    """Open the model and look at the data; nothing is written.
+def other_source(recipe: Recipe, text: str) -> ModelSource:
+    """How a model besides the recipe's own is built: MODEL, or MODEL@FILE with weights."""
+    model, _, weights = text.partition("@")
+    return ModelSource(model, weights or None, recipe.head.input, recipe.head.seed)
+
+
+def begin(recipe: Recipe, folder: Path, *, measuring: bool = True) -> Work:
+    """Open the model and, if it is to be measured, look at the data; nothing is written.
 
     Raises:
         NetsmithError: the model cannot be built, or data or the metric do not answer; as ``open_model``,
@@ -142,7 +148,7 @@ def begin(recipe: Recipe, folder: Path) -> Work:
     opened = open_model(source)
     measure = None
     metric = metric_named(head.metric)
-    if recipe.eval is not None:
+    if recipe.eval is not None and measuring:
         batches = read_data(recipe.eval, opened.example_inputs, seed=head.seed)
         metric(opened.model, list(islice(batches, 1)))  # what cannot be measured on is said before the work
         measure = Measure(metric, batches)
