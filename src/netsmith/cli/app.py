@@ -15,6 +15,7 @@ from .export import export
 from .finetune import finetune
 from .group import INTERNAL, Commands, complain
 from .grow import grow
+from .init import init
 from .inspect import inspect
 from .measure import measure
 from .merge import merge
@@ -88,6 +89,7 @@ app.command(
     "--kind cascade --target-cost 50% --data digits:validation --eval digits:test --input 1,1,8,8 --out out/both"
 )(ensemble)
 app.command(epilog="Example:  netsmith run recipe.yaml --out out/run")(run)
+app.command(epilog="Example:  netsmith init torchvision:resnet18 --data imagefolder:photos --out recipe.yaml")(init)
 app.command(epilog="Example:  netsmith plan recipe.yaml")(plan)
 app.command(epilog="Example:  netsmith verify out/small")(verify)
 app.command(epilog="Example:  netsmith export out/small --to openvino --out out/openvino")(export)

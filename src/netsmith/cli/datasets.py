@@ -38,13 +38,18 @@ def open_batches(
     """
     from ..data.fitting import IMAGE_FILES, fitting_batches
 
-    means, stds = _numbers("--mean", mean), _numbers("--std", std)
+    means, stds = numbers("--mean", mean), numbers("--std", std)
     if name.startswith(IMAGE_FILES) and mean is None and std is None:
         note("pixels are in 0..1; if the model was trained on normalized images, give --mean and --std")
     return fitting_batches(name, example_inputs, mean=means, std=stds, shuffle=shuffle, seed=seed)
 
 
-def _numbers(option: str, text: str | None) -> list[float] | None:
+def numbers(option: str, text: str | None) -> list[float] | None:
+    """``"0.485,0.456,0.406"`` -> [0.485, 0.456, 0.406].
+
+    Raises:
+        InputError: no such list.
+    """
     try:
         return None if text is None else [float(piece) for piece in text.split(",")]
     except ValueError:

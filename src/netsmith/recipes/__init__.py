@@ -9,6 +9,7 @@ from .result import Result, Step
 from .running import RecipeRun, run_recipe
 from .shrink import shrink
 from .sparsify import sparsify
+from .writing import init_recipe
 
 __all__ = [
     "PlannedStep",
@@ -17,6 +18,7 @@ __all__ = [
     "Step",
     "cut",
     "grow",
+    "init_recipe",
     "merge",
     "plan_recipe",
     "quantize",

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from ..errors import InputError
 from ..sources.datasets import validation_of
 from .schema import STEPS, Data, DataStep, Distil, Ensemble, Evaluate, Head, Quantize, Step
-from .yaml_file import Document, Place, read_yaml
+from .yaml_file import Document, Place, parse_yaml, read_yaml
 
 ORIGINAL = "original"
 
@@ -105,6 +105,11 @@ def read_recipe(recipe: str | os.PathLike[str] | Mapping[str, Any]) -> Recipe:
     else:
         raise InputError(f"a recipe is a file or a mapping, not {type(recipe).__name__}")
     return _Reading(document).recipe()
+
+
+def read_text(text: str, where: str) -> Recipe:
+    """The recipe in YAML text; raises as ``read_recipe``."""
+    return _Reading(parse_yaml(text, where)).recipe()
 
 
 class _Reading:

@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..plans import Plan
 from ..sources.models import ModelSource, OpenModel, build_structure, open_model, state_digest
 from ..wiring import Wiring, fingerprint, trace
+from .extras import check_extras
 from .metrics import Measure, metric_named
 from .reading import ORIGINAL, Recipe
 from .result import Step as Row
@@ -140,10 +141,11 @@ def begin(recipe: Recipe, folder: Path, *, measuring: bool = True) -> Work:
     """Open the model and, if it is to be measured, look at the data; nothing is written.
 
     Raises:
-        NetsmithError: the model cannot be built, or data or the metric do not answer; as ``open_model``,
-            ``fitting_batches`` and ``metric_named``.
+        NetsmithError: a package is not installed, the model cannot be built, or data or the metric do not answer; as
+            ``check_extras``, ``open_model``, ``fitting_batches`` and ``metric_named``.
     """
     head = recipe.head
+    check_extras(recipe)
     source = ModelSource(head.model, head.weights, head.input, head.seed)
     opened = open_model(source)
     measure = None
