@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
 from torch import nn
 
@@ -36,3 +38,28 @@ def test_tuples_keywords_and_blocks_that_overwrite_their_input() -> None:
     with bypassed(model, {"rough": None}):
         assert torch.equal(model(x.clone()), 2 * x)
     assert torch.equal(model(x.clone()), 6 * x)
+
+
+def test_a_dict_with_attributes_stays_one() -> None:
+    class Output(OrderedDict):  # as transformers' ModelOutput: items are attributes too
+        def __setitem__(self, key: str, value: torch.Tensor) -> None:
+            super().__setitem__(key, value)
+            super().__setattr__(key, value)
+
+    class Inner(nn.Module):
+        def forward(self, x: torch.Tensor) -> Output:
+            return Output(hidden=3 * x, pooled=x.sum())
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Inner()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out = self.inner(x)
+            return out.hidden + out["pooled"]
+
+    model, x = Model(), torch.ones(2)
+    with bypassed(model, {"inner": None}):
+        assert torch.equal(model(x), torch.full((2,), 3.0))
+    assert torch.equal(model(x), torch.full((2,), 5.0))

@@ -154,7 +154,7 @@ def test_faults_of_a_mapping_name_the_place() -> None:
         read_recipe({"model": "a:b", "data": "digits", "steps": [{"cut": {"blcks": 1}}]})
     with pytest.raises(InputError, match="a recipe is a file or a mapping, not int"):
         read_recipe(3)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="no option of recipe"):
+    with pytest.raises(InputError, match="3 is no name of an option"):
         read_recipe({"model": "a:b", 3: 4, "steps": ["inspect"]})  # type: ignore[dict-item]
 
 

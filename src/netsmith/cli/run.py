@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ..errors import NetsmithError
 from .group import FAILED
 from .options import Debug, Json
 from .output import emit_json, note, out
@@ -34,16 +35,19 @@ def run(
     folder = out_dir or Path("out") / recipe.stem
     from ..recipes import run_recipe
 
+    begun: set[str] = set()
     try:
         with stages({}) as tell:
-            done = run_recipe(
-                recipe,
-                folder,
-                resume=resume,
-                progress=lambda step, what, done, total: tell(f"{step}: {what.partition(',')[0]}", done, total),
-            )
-    except KeyboardInterrupt:
-        note(f"finished steps are kept; go on with:  netsmith run {recipe} --out {folder} --resume")
+
+            def progress(step: str, what: str, done: int, total: int) -> None:
+                begun.add(step)
+                stage, _, detail = what.partition(", ")
+                tell(f"{step}: {stage}", done, total, detail)
+
+            done = run_recipe(recipe, folder, resume=resume, progress=progress)
+    except (KeyboardInterrupt, NetsmithError):
+        if resume or begun:
+            note(f"finished steps are kept; go on with:  netsmith run {recipe} --out {folder} --resume")
         raise
     if json:
         emit_json({"folder": str(folder), "ok": done.ok, **done.record.model_dump(mode="json")})

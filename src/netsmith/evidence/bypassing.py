@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Literal
@@ -55,4 +56,14 @@ def _leave(
     first = tensors_in(out)[0]
     with torch._C.DisableTorchFunction():
         made = torch.zeros_like(first) if function == "zeros" else x if function is None else function(x)
-        return map_tensors(out, lambda tensor: made if tensor is first else tensor)
+        return _replaced(out, lambda tensor: made if tensor is first else tensor)
+
+
+def _replaced(out: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """The same result with other tensors; a dict with attributes, as transformers returns, stays one."""
+    if isinstance(out, dict) and type(out) is not dict:
+        other = copy.copy(out)
+        for key, value in out.items():
+            other[key] = _replaced(value, change)
+        return other
+    return map_tensors(out, change)

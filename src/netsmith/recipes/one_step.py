@@ -78,7 +78,8 @@ def finish_step(work: Work, step: NamedStep, key: str, name: str, tell: Tell) ->
         raise type(error)(f"{work.recipe.document.at(step.place)}: {step.name} cannot be done: {error}") from error
     data = work.recipe.data_of(step.options)
     more = {} if data is None else {"data": data.model_dump(mode="json", exclude_defaults=True)}
-    classes = _classes_of(work, step, done)
+    failed = any(status == "failed" for _, status, _ in done.checks)
+    classes = None if failed else _classes_of(work, step, done)
     seconds = time.perf_counter() - begun
     record = step_record(step, done, seconds=seconds, more=more, classes=classes)
     finished = Finished(key, record, done.told)

@@ -250,6 +250,8 @@ def _words(fault: Any, names: Iterable[str], of: str) -> str:
         return f"{of} needs {name}"
     if kind == "literal_error":
         return f"{name} is {fault['input']!r}; it may be {context['expected'].replace(' or ', ', ')}"
+    if kind == "invalid_key":
+        return f"{name} is no name of an option; names are text"
     said = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     if not where:
         return f"{of} {said}"

@@ -154,6 +154,9 @@ def begin(recipe: Recipe, folder: Path, *, measuring: bool = True) -> Work:
         batches = read_data(recipe.eval, opened.example_inputs, seed=head.seed)
         metric(opened.model, list(islice(batches, 1)))  # what cannot be measured on is said before the work
         measure = Measure(metric, batches)
+    if measuring:
+        for data in {str(data): data for step in recipe.steps if (data := recipe.data_of(step.options))}.values():
+            read_data(data, opened.example_inputs)  # opened, not gone through
     work = Work(recipe, folder, source, opened, state_digest(opened.model), measure)
     nothing = Plan((), {}, {}, {}, fingerprint(opened.model))
     work.states[ORIGINAL] = State(ORIGINAL, lambda: opened.model, nothing)
