@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "oneshot"))
@@ -18,6 +18,7 @@ from run import accuracy, augmented
 import netsmith
 from netsmith.recovery import compensate, recalibrate, refine
 from netsmith.searches import allocate, measure_curves
+from netsmith.zoo import cifar_resnet
 
 CRITERIA = ("magnitude L2", "FPGM")  # the best two of six in ../oneshot; Taylor wants more memory than there was
 Labelled = tuple[Tensor, Tensor]
@@ -25,7 +26,7 @@ Labelled = tuple[Tensor, Tensor]
 
 def by_netsmith(big: nn.Module, speedups: list[float], images: Tensor, work: Path) -> dict[float, nn.Module]:
     """What ``netsmith.shrink`` does, with the error curves of one pass for all budgets; 1,024 images."""
-    found = {s: _kept(work / f"netsmith-{s:g}.pt") for s in speedups}
+    found = {s: _kept(work / f"netsmith-{s:g}.safetensors") for s in speedups}
     if None not in found.values():
         return found
     calibration = list(images.split(64))
@@ -35,13 +36,13 @@ def by_netsmith(big: nn.Module, speedups: list[float], images: Tensor, work: Pat
         plan = allocate(curves, netsmith.Budget(macs=1 / speedup))
         done = refine(wiring, compensate(wiring, plan, calibration), calibration)
         found[speedup] = recalibrate(big, done.model, done.plan, calibration).model
-        torch.save(found[speedup], work / f"netsmith-{speedup:g}.pt")
+        _keep(found[speedup], work / f"netsmith-{speedup:g}.safetensors")
     return found
 
 
 def by_torch_pruning(big: nn.Module, speedup: float, train: Labelled, validation: Labelled, work: Path) -> nn.Module:
     """The better of two criteria × two scopes on validation images, BatchNorm statistics recomputed."""
-    kept = _kept(work / f"torch-pruning-{speedup:g}.pt")
+    kept = _kept(work / f"torch-pruning-{speedup:g}.safetensors")
     if kept is not None:
         return kept
     best, where = None, -1.0
@@ -50,11 +51,30 @@ def by_torch_pruning(big: nn.Module, speedup: float, train: Labelled, validation
         right = accuracy(again, validation)
         print(f"{speedup:g} {name}: {right}", flush=True)
         if right > where:
-            best, where, again.criterion = again, right, name
+            best, where = again, right
     assert best is not None
-    torch.save(best, work / f"torch-pruning-{speedup:g}.pt")
+    _keep(best, work / f"torch-pruning-{speedup:g}.safetensors")
     return best
 
 
+def _keep(network: nn.Module, file: Path) -> None:
+    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, file)
+
+
 def _kept(file: Path) -> nn.Module | None:
-    return torch.load(file, weights_only=False) if file.is_file() else None  # this benchmark's own file
+    """A ResNet-56 with the widths that its tensors have."""
+    if not file.is_file():
+        return None
+    state, network = load_file(file), cifar_resnet(56)
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            module.out_channels, module.in_channels = state[f"{name}.weight"].shape[:2]
+        elif isinstance(module, nn.BatchNorm2d):
+            module.num_features = len(state[f"{name}.weight"])
+        elif isinstance(module, nn.Linear):
+            module.in_features = state[f"{name}.weight"].shape[1]
+        for key, _ in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
+            old = getattr(module, key)
+            new = state[f"{name}.{key}"]
+            setattr(module, key, nn.Parameter(new) if isinstance(old, nn.Parameter) else new)
+    return network.eval()

@@ -78,19 +78,10 @@ def _without_blocks(original: nn.Module, edited: nn.Module, plan: Plan, example_
     structure = _with_plain_weights(edited, lively, plan, but=maps)
     _take_over(lively, structure, plan)
     found = {slot.name: slot for slot in tensor_slots(structure)}
-    try:
-        with with_blocks_bypassed(lively, plan, lambda name: found[name].holder[found[name].key]):
-            error, dtype = compare(lively, structure, example_inputs)
-    except Unrunnable as unrunnable:
-        return Check("outputs", "failed", str(unrunnable))
-    if error <= TOLERANCE[dtype]:
-        return _exact(error, dtype)
-    return _failed(
-        error,
-        dtype,
-        "the original with the edited blocks bypassed",
-        "something depends on a layer's place in a way not yet known",
-    )
+    reference = "the original with the edited blocks bypassed"
+    why = "something depends on a layer's place in a way not yet known"
+    with with_blocks_bypassed(lively, plan, lambda name: found[name].holder[found[name].key]):
+        return _compared(lively, structure, example_inputs, reference=reference, why=why)
 
 
 @torch.no_grad()
@@ -130,13 +121,8 @@ def _fused(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: A
     """Against the original as it is, with layers merged in float64."""
     lively = convert(enlivened(original), torch.float64)
     structure = _with_plain_weights(convert(copy.deepcopy(edited), torch.float64), lively, plan)
-    try:
-        error, dtype = compare(lively, structure, example_inputs)
-    except Unrunnable as unrunnable:
-        return Check("outputs", "failed", str(unrunnable))
-    if error <= TOLERANCE[dtype]:
-        return _exact(error, dtype)
-    return _failed(error, dtype, "the original's", "merged layers compute something else than before")
+    why = "merged layers compute something else than before"
+    return _compared(lively, structure, example_inputs, reference="the original's", why=why)
 
 
 def _with_zeros(original: nn.Module, edited: nn.Module, plan: Plan, example_inputs: Any) -> Check:
@@ -155,13 +141,8 @@ def _with_zeros(original: nn.Module, edited: nn.Module, plan: Plan, example_inpu
         for slot in tensor_slots(lively):
             if slot.name in zeros:
                 slot.tensor.masked_fill_(zeros[slot.name].to(slot.tensor.device), 0)
-    try:
-        error, dtype = compare(lively, structure, example_inputs)
-    except Unrunnable as unrunnable:
-        return Check("outputs", "failed", str(unrunnable))
-    if error <= TOLERANCE[dtype]:
-        return _exact(error, dtype)
-    return _failed(error, dtype, "the original with these weights at zero", "other weights changed as well")
+    reference, why = "the original with these weights at zero", "other weights changed as well"
+    return _compared(lively, structure, example_inputs, reference=reference, why=why)
 
 
 def _with_plain_weights(
@@ -179,6 +160,15 @@ def _with_plain_weights(
             if slot.name not in but:
                 slot.tensor.copy_(plain[slot.name])
     return structure
+
+
+def _compared(lively: nn.Module, structure: nn.Module, example_inputs: Any, *, reference: str, why: str) -> Check:
+    """The check where outputs have to be equal; ``reference`` and ``why`` say what was broken."""
+    try:
+        error, dtype = compare(lively, structure, example_inputs)
+    except Unrunnable as unrunnable:
+        return Check("outputs", "failed", str(unrunnable))
+    return _exact(error, dtype) if error <= TOLERANCE[dtype] else _failed(error, dtype, reference, why)
 
 
 def _exact(error: float, dtype: torch.dtype) -> Check:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 STAGES = {
     "trace": "reading the model",
-    "influence": "measuring the influence of blocks",
+    "influence": "measuring influence",
     "plan": "planning, and trying the plan on a twin",
     "verify": "verifying",
     "measure": "measuring",
@@ -29,7 +29,10 @@ WIDEN_HELP = (
     "of units (96). Repeatable; the first pattern that matches counts. One of --widen and --deepen, or both."
 )
 DEEPEN_HELP = "How many blocks to insert."
-WHERE_HELP = "Behind which blocks: even (spread), influence (those that matter most, by --data), or their names: a,b,a."
+WHERE_HELP = (
+    "Behind which blocks: even (spread), their names (a,b,a), or influence, measured on --data: behind those that "
+    "matter most, and axes that matter less get less of a factor of --widen."
+)
 DATA_HELP = "What to measure influence with, unlabelled: as for shrink."
 
 

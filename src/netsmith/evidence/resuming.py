@@ -21,6 +21,7 @@ from ..wiring import Wiring, call_model
 from ..wiring.capture import transparent_functional
 from ..wiring.inputs import map_tensors
 from ..wiring.recorder import counts, function_name, tensors_in
+from .products import computed
 from .stepping import raises
 
 
@@ -144,7 +145,7 @@ class _Resumed(TorchFunctionMode):
         else:
             if self._count == self._until and name == expected:
                 raise _Reached
-            out = func(*args, **kwargs)
+            out = computed(func, args, kwargs)
             if not counts(name, tensors_in(out)):
                 return out
             if name != expected:

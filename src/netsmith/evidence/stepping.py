@@ -8,6 +8,7 @@ always the same. Memory is that of the live activations of all batches.
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from ..errors import EvidenceError, NetsmithError
 from ..wiring import call_model
 from ..wiring.inputs import describe
 from ..wiring.recorder import counts, function_name, tensors_in
+from .products import computed
 
 _OTHER_PATH = "forward took another path than with the example inputs"
 _NO_REPAIR = "Models whose path depends on values cannot be repaired layer by layer."
@@ -50,7 +52,7 @@ class Stop:
         """
         try:
             with torch._C.DisableTorchFunction():
-                return self.func(*self.args, **self.kwargs)
+                return computed(self.func, self.args, self.kwargs)
         except Exception as error:
             raise raises(f"{self.name} (call {self.index})", (self.args, self.kwargs), error) from error
 
@@ -85,7 +87,8 @@ class Forward:
         self._abandoned = self._started = False
         self._threads = torch.get_num_threads()
         self.output: Any = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        context = contextvars.copy_context()  # a thread starts with none of its own
+        self._thread = threading.Thread(target=context.run, args=(self._run,), daemon=True)
 
     def resume(self, answer: Any = None) -> Stop | None:
         """Go on, the stopped call having returned ``answer``; None when forward has ended (see ``output``).
@@ -155,7 +158,7 @@ class _Stops(TorchFunctionMode):
         if name == expected:
             out = self._forward._hand_over(Stop(self.count, name, func, args, kwargs))
         else:
-            out = func(*args, **kwargs)
+            out = computed(func, args, kwargs)
         if counts(name, tensors_in(out)):
             if expected is not None and name != expected:
                 raise EvidenceError(f"{_OTHER_PATH}: call {self.count} is {name}, was {expected}. {_NO_REPAIR}")

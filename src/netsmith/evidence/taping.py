@@ -18,6 +18,7 @@ from ..errors import EvidenceError
 from ..wiring import Wiring, tensor_slots
 from ..wiring.recorder import counts, function_name, tensors_in
 from .masks import counted_part
+from .products import computed
 from .resuming import Checkpoint, run_to
 from .stepping import Stop
 
@@ -86,7 +87,7 @@ class Tape:
             args = tuple(_mapped(a, filled) for a in call.args)
             kwargs = {k: _mapped(v, filled) for k, v in call.kwargs.items()}
             with torch._C.DisableTorchFunction():
-                out = call.func(*args, **kwargs)
+                out = computed(call.func, args, kwargs)
             if look is not None and call.index in at:
                 out = look(Stop(call.index, call.name, call.func, args, kwargs), out)
             made.update(zip(call.makes, tensors_in(out), strict=True))

@@ -40,7 +40,8 @@ def plan_growth(
         where: behind which blocks, or items that end in a rectifier: "even", spread over the depth; a list of names,
             each as often as it is named; or their influence (of blocks ``netsmith.evidence.influence``), the largest
             first; evenly where none of those to choose from is in it. Other than by name, items get one only where no
-            block does.
+            block does. With the influence of axes too (``netsmith.searches.axis_influence``), a factor of ``widen`` is
+            that of the axis of most influence; the others get a share of it: 1 + (factor - 1) · influence / largest.
         seed: of the units that are copied and of their shares.
 
     Returns:
@@ -60,15 +61,18 @@ def plan_growth(
         raise InputError("give widen (e.g. widen={'*': 1.5}), deepen (e.g. deepen=2), or both")
     if deepen is not None and (not isinstance(deepen, int) or isinstance(deepen, bool) or deepen < 1):
         raise InputError(f"deepen={deepen!r} must be an int ≥ 1: how many blocks to insert")
+    influence = {name: v for name, v in where.items() if name in wiring.axis} if isinstance(where, Mapping) else {}
     if deepen is None:
-        return plan_widening(wiring, widen or {}, seed)
+        _check_names(wiring, where, places(wiring))
+        return plan_widening(wiring, widen or {}, seed, influence or None)
     deeper = plan_deepening(wiring, deepen, where)
     if widen is None:
         return deeper
     twin = shell(wiring.model)
     for step in deeper.steps:
         insert_blocks(twin, step)
-    return plan_widening(trace(twin, wiring.example_inputs), widen, seed).after(deeper)
+        influence = {step.renamed(name) or name: value for name, value in influence.items()}
+    return plan_widening(trace(twin, wiring.example_inputs), widen, seed, influence or None).after(deeper)
 
 
 def plan_deepening(wiring: Wiring, count: int, where: Where = "even") -> Plan:
@@ -185,6 +189,6 @@ def _check_names(wiring: Wiring, where: Where, identities: Mapping[str, InsertId
         raise InputError(f'where is a {type(where).__name__}; give "even", names of blocks, or their influence by name')
     known = [*(block.name for block in wiring.blocks), *identities]
     for name in where:
-        if name not in known:
+        if name not in known and not (isinstance(where, Mapping) and name in wiring.axis):
             some = ", ".join(repr(b) for b in known[:6])
             raise UnknownNameError(f"where: {name!r} is no block of this model; blocks are {some or 'none'}")

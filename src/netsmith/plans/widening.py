@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -24,7 +24,7 @@ Widths = Mapping[str, float]
 
 
 @no_collections()
-def plan_widening(wiring: Wiring, widths: Widths, seed: int = 0) -> Plan:
+def plan_widening(wiring: Wiring, widths: Widths, seed: int = 0, influence: Mapping[str, float] | None = None) -> Plan:
     """The plan that widens axes to sizes near those wanted, tried on a twin with float64 weights.
 
     Axes over which a normalization or mean is taken get a multiple of their size (the next one above): only if every
@@ -36,6 +36,8 @@ def plan_widening(wiring: Wiring, widths: Widths, seed: int = 0) -> Plan:
             the units. The first pattern that matches counts. Of a dimension that is a product (heads × head width)
             patterns widen the outermost factor; the full name of an axis widens that axis.
         seed: of the units that are copied and of the shares.
+        influence: of axes, ≥ 0; an axis that is not in it has none. An axis gets the share of a factor that its
+            influence is of the largest among those widened; numbers of units are taken as they are.
 
     Returns:
         A plan; ``left`` says which of the axes keep their size and why.
@@ -46,7 +48,7 @@ def plan_widening(wiring: Wiring, widths: Widths, seed: int = 0) -> Plan:
 
     Source: Chen et al., ICLR 2016, arXiv:1511.05641 (Net2Net); Wang et al., ICLR 2024, arXiv:2310.07999 (LEMON).
     """
-    targets, left = _targets(wiring, widths)
+    targets, left = _targets(wiring, widths, influence)
     run = as_run(wiring, wiring.example_inputs)
     run = replace(wiring, calls=run.calls) if run.layouts == wiring.layouts else wiring
     for _ in range(_MOST_TRIALS):
@@ -77,12 +79,14 @@ def _plan(wiring: Wiring, sizing: Sizing, seed: int, left: Mapping[str, str]) ->
     return plan_of(wiring, sizing, edits, {name: why for name, why in left.items() if name not in wider})
 
 
-def _targets(wiring: Wiring, widths: Widths) -> tuple[dict[str, int], dict[str, str]]:
+def _targets(
+    wiring: Wiring, widths: Widths, influence: Mapping[str, float] | None
+) -> tuple[dict[str, int], dict[str, str]]:
     if not isinstance(widths, Mapping) or not widths:
         raise InputError("widen: give a mapping from names or patterns to factors or sizes, e.g. {'*': 1.5}")
     offered = set(changeable_axes(wiring, cut="whole"))
     used: set[str] = set()
-    targets: dict[str, int] = {}
+    asked: list[tuple[Axis, str]] = []
     left: dict[str, str] = {}
     for axis in wiring.axes:
         if axis.size < 2 or not any(m.trainable for m in axis.members):
@@ -94,12 +98,20 @@ def _targets(wiring: Wiring, widths: Widths) -> tuple[dict[str, int], dict[str, 
         if axis.frozen:
             left[axis.name] = axis.frozen
         elif axis.name in offered or axis.name == pattern:
-            targets[axis.name] = _size(axis, pattern, widths[pattern])
+            asked.append((axis, pattern))
     for pattern in widths:
         if pattern not in used:
             free = ", ".join(repr(axis.name) for axis in wiring.free_axes[:6])
             raise UnknownNameError(f"widen: {pattern!r} matches no axis; axes are {free or 'none'}")
+    shares = {axis.name: 1.0 for axis, _ in asked} if influence is None else _shares(influence, [a for a, _ in asked])
+    targets = {axis.name: _size(axis, pattern, widths[pattern], shares[axis.name]) for axis, pattern in asked}
     return targets, {name: why for name, why in left.items() if name in widths}
+
+
+def _shares(influence: Mapping[str, float], axes: Sequence[Axis]) -> dict[str, float]:
+    """Influence of each axis, as a share of the largest; all 1 where none has any."""
+    most = max((influence.get(axis.name, 0.0) for axis in axes), default=0.0)
+    return {axis.name: influence.get(axis.name, 0.0) / most if most > 0 else 1.0 for axis in axes}
 
 
 def _matches(axis: Axis, pattern: str) -> bool:
@@ -108,13 +120,13 @@ def _matches(axis: Axis, pattern: str) -> bool:
     return any(fnmatchcase(name, pattern) for name in (axis.name, *made_by, *modules)) or axis.name == pattern
 
 
-def _size(axis: Axis, pattern: str, wanted: float) -> int:
+def _size(axis: Axis, pattern: str, wanted: float, share: float) -> int:
     if isinstance(wanted, bool) or not isinstance(wanted, (int, float)):
         raise InputError(f"widen: {pattern!r} is to be {wanted!r}; give a factor (1.5) or a number of units (96)")
     if isinstance(wanted, float):
         if not 1 <= wanted <= 64:
             raise InputError(f"widen: the factor {wanted} of {pattern!r} is not in 1..64")
-        size = round(wanted * axis.size)
+        size = round((1 + (wanted - 1) * share) * axis.size)
     else:
         size = wanted
         if size < axis.size:
@@ -123,4 +135,6 @@ def _size(axis: Axis, pattern: str, wanted: float) -> int:
                 f"write {float(size)} for a factor"
             )
     step = axis.size if axis.statistics else axis.multiple_of
+    if share < 1:  # no more than it is worth
+        return max(round(size / step) * step, axis.size)
     return -(-size // step) * step
