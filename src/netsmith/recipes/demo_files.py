@@ -55,7 +55,8 @@ def _refuse_foreign(folder: Path) -> None:
         return
     except (OSError, ValueError) as error:
         raise FileError(f"{folder} cannot be used for the demo: {error}; give another folder") from error
-    ours = names <= OWN_FILES and isinstance(earlier, dict) and earlier.get("kind") == "demo"
+    # "recipe" is what the first demos called it.
+    ours = names <= OWN_FILES and isinstance(earlier, dict) and "demo" in (earlier.get("kind"), earlier.get("recipe"))
     if names and not ours:
         raise FileError(f"{folder} is not empty and holds no earlier demo; give a new folder, e.g. {folder}-2")
 
