@@ -10,6 +10,7 @@ import typer
 
 _CONTEXT: ContextVar[typer.Context | None] = ContextVar("context", default=None)
 ARGUMENTS = "arguments"
+_NOT_ASKED = ("out_dir", "json", "debug")
 
 
 def remember(ctx: typer.Context) -> None:
@@ -30,7 +31,12 @@ def command_name() -> str:
 
 
 def asked() -> dict[str, Any]:
-    """Every argument and option with its value, defaults too; those that are not set are left out."""
+    """Every argument and option with its value, defaults too, named as on the command line.
+
+    Those that are not set are left out, and where the result goes and how it is told.
+    """
     ctx = _CONTEXT.get()
-    given = {} if ctx is None else {name: value for name, value in ctx.params.items() if name not in ("json", "debug")}
-    return {name: value for name, value in given.items() if value not in (None, (), [])}
+    if ctx is None:
+        return {}
+    names = {p.name: max(p.opts, key=len).lstrip("-") for p in ctx.command.params if p.name not in _NOT_ASKED}
+    return {names[key]: value for key, value in ctx.params.items() if key in names and value not in (None, (), [])}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,9 @@ def _record(
     from ..wiring import trace
 
     options = asked()
+    if start is not opened.model and result.steps[0].name == "original":
+        first, *rest = result.steps
+        result = replace(result, steps=(replace(first, name="before"), *rest))
     ends = {result.steps[0].name: start, result.steps[-1].name: result.model}
     found = {name: evaluate.classes(model) for name, model in ends.items()} if evaluate is not None else {}
     return record_of(

@@ -25,7 +25,9 @@ def compare_page(runs: Mapping[str, RunRecord]) -> str:
     """
     title = f"{len(runs)} runs compared"
     cost, score = objectives_of(runs.values())
-    plot = front_plot([line for name, run in runs.items() for line in lines_of(run, f"{name}: ")], cost, score)
+    plot = front_plot(
+        [line for name, run in runs.items() for line in lines_of(run, cost, score, named=name)], cost, score
+    )
     told = [
         Section("results", "Results side by side", _results(runs)),
         Section("front", f"{score[:1].upper()}{score[1:]} against {COSTS.get(cost, cost)}", plot),

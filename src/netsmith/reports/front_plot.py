@@ -34,12 +34,16 @@ class Point:
 
 @dataclass(frozen=True)
 class Line:
-    """Markers of one kind: ``joined`` in their order, ``chosen`` as stars, else as a cloud."""
+    """Markers of one kind: ``joined`` in their order, ``chosen`` as stars, else as a cloud.
+
+    Lines of one ``group`` have one colour; a line without one has its own.
+    """
 
     name: str
     points: tuple[Point, ...]
     joined: bool = False
     chosen: bool = False
+    group: str = ""
 
 
 def front_plot(lines: Sequence[Line], cost: str, score: str, *, id: str = "plot") -> str:
@@ -56,7 +60,15 @@ def front_plot(lines: Sequence[Line], cost: str, score: str, *, id: str = "plot"
     drawn = [line for line in lines if line.points]
     if not drawn:
         return ""
-    figure = go.Figure([_trace(line, COLOURS[i % len(COLOURS)], MARKS[i % len(MARKS)]) for i, line in enumerate(drawn)])
+    groups = list(dict.fromkeys(line.group or line.name for line in drawn))
+    figure = go.Figure(
+        [
+            _trace(line, COLOURS[groups.index(line.group or line.name) % len(COLOURS)], MARKS[i % len(MARKS)])
+            for i, line in enumerate(drawn)
+        ]
+    )
+    heights = [point.y for line in drawn for point in line.points]
+    room = 0.06 * (max(heights) - min(heights)) or 0.02 * abs(heights[0]) or 0.1
     axis = {"gridcolor": "rgba(122,135,145,0.25)", "zeroline": False, "linecolor": QUIET, "ticks": "outside"}
     axis |= {"tickcolor": QUIET, "automargin": True}
     figure.update_layout(
@@ -67,7 +79,7 @@ def front_plot(lines: Sequence[Line], cost: str, score: str, *, id: str = "plot"
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         xaxis={**axis, "title": {"text": safe(COSTS.get(cost, cost))}, "rangemode": "tozero", "exponentformat": "SI"},
-        yaxis={**axis, "title": {"text": safe(score)}},
+        yaxis={**axis, "title": {"text": safe(score)}, "range": [min(heights) - room, max(heights) + room]},
         legend={"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"},
         hoverlabel={"bgcolor": "#22303c", "font": {"color": "#ffffff"}, "align": "left"},
     )
@@ -77,14 +89,15 @@ def front_plot(lines: Sequence[Line], cost: str, score: str, *, id: str = "plot"
     return f"<div class=figure role=img aria-label='{label}'>{html}</div>"
 
 
-def lines_of(run: RunRecord, prefix: str = "") -> list[Line]:
+def lines_of(run: RunRecord, cost: str, score: str, *, named: str = "") -> list[Line]:
     """What is drawn of one run: its candidates by origin, the front, its steps, what was chosen.
 
     Args:
         run: what happened.
-        prefix: before every name, to tell runs from each other.
+        cost, score: of the plot.
+        named: where there are several runs, the name of this one; it has one colour then.
     """
-    cost, score = objectives_of([run])
+    prefix = f"{named}: " if named else ""
     by_origin: dict[str, list[CandidateRecord]] = {}
     for candidate in run.candidates:
         by_origin.setdefault(candidate.origin, []).append(candidate)
@@ -92,15 +105,15 @@ def lines_of(run: RunRecord, prefix: str = "") -> list[Line]:
     def points(candidates: Iterable[CandidateRecord]) -> tuple[Point, ...]:
         return points_of([(each.name, each.cost, each.scores, _note(each)) for each in candidates], cost, score)
 
-    lines = [Line(f"{prefix}{origin}", points(found)) for origin, found in by_origin.items()]
+    lines = [Line(f"{prefix}{origin}", points(found), group=named) for origin, found in by_origin.items()]
     front = sorted(
         (each for each in run.candidates if each.on_front), key=lambda each: cost_value(each.cost, cost) or 0.0
     )
-    lines.append(Line(f"{prefix}front", points(front), joined=True))
+    lines.append(Line(f"{prefix}front", points(front), joined=True, group=named))
     steps = points_of([(step.name, step.cost, step.scores, "step") for step in run.steps], cost, score)
-    lines.append(Line(f"{prefix}steps", steps, joined=True))
+    lines.append(Line(f"{prefix}steps", steps, joined=True, group=named))
     chosen = points([each for each in run.candidates if each.chosen])
-    lines.append(Line(f"{prefix}result", chosen or steps[1:][-1:], chosen=True))
+    lines.append(Line(f"{prefix}result", chosen or steps[1:][-1:], chosen=True, group=named))
     return lines
 
 

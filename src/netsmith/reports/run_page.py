@@ -79,7 +79,7 @@ def asked(run: RunRecord) -> str:
 def front(run: RunRecord) -> str:
     """The plot, and every candidate in numbers."""
     cost, score = objectives_of([run])
-    plot = front_plot(lines_of(run), cost, score)
+    plot = front_plot(lines_of(run, cost, score), cost, score)
     if not plot:
         return paragraph(
             "Nothing was scored: give labelled data (--eval DATA) to see a score against the cost.", "quiet"

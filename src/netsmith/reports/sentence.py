@@ -60,11 +60,14 @@ def _scores(first: StepRecord, last: StepRecord) -> str:
     both = [name for name in last.scores if name in first.scores]
     return _listed(
         [
-            f"{name} is {score_text(last.scores[name])} (before: {score_text(first.scores[name])}, "
-            f"{last.scores[name] - first.scores[name]:+.4f})"
+            f"{name} is {score_text(last.scores[name])} ({_change(first.scores[name], last.scores[name])})"
             for name in both
         ]
     )
+
+
+def _change(before: float, after: float) -> str:
+    return "unchanged" if before == after else f"before: {score_text(before)}, {after - before:+.4f}"
 
 
 def _proof(run: RunRecord) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 
 from ..plans.edits import InsertBlock
 from ..plans.plan import Plan
@@ -10,6 +10,7 @@ from ..wiring import Axis, Block, Branch, Transition, Wiring
 from ..wiring.layouts import axis_names
 from .record import AxisRecord, BlockRecord
 
+Place = tuple[str, int, int]  # a tensor, its dimension, and which of the axes that lie there
 GONE = "removed with what it lies in"
 
 
@@ -23,12 +24,17 @@ def axes_of(wiring: Wiring, plan: Plan) -> tuple[AxisRecord, ...]:
         wiring: of the original.
         plan: what was done to it.
     """
-    places = {id(axis): place for place, axis in enumerate(_in_call_order(wiring))}
-    axes = sorted((axis for axis in wiring.axes if _is_width(axis)), key=lambda axis: places[id(axis)])
+    axes = [axis for axis in _in_call_order(wiring) if _is_width(axis)]
     records = []
     for axis in axes:
-        records.append(AxisRecord(name=axis.name, before=axis.size, after=_width_after(axis, plan), frozen=axis.frozen))
-        records += _copies(axis, plan)
+        places = [
+            (member.tensor, member.dim, list(axis_names(member.layout)).index(axis.name))
+            for member in axis.members
+            if member.trainable
+        ]
+        after, copies = _followed(places, axis.size, plan.steps)
+        records.append(AxisRecord(name=axis.name, before=axis.size, after=after, frozen=axis.frozen))
+        records += [AxisRecord(name=f"copy of {axis.name}", before=0, after=width) for width in copies]
     return tuple(records)
 
 
@@ -85,25 +91,26 @@ def _is_width(axis: Axis) -> bool:
     return axis.size > 1 and bool(own) and (axis.frozen is None or any(member.dim < 2 for member in own))
 
 
-def _width_after(axis: Axis, plan: Plan) -> int:
-    """Follows the tensors in which the axis lies through all plans: each names its axes after its own model's tensors.
+def _followed(places: Sequence[Place], size: int, steps: Sequence[Plan]) -> tuple[int, list[int]]:
+    """Width after all plans of the axis that lies in these places, and of its inserted copies.
 
-    The axis is recognized by its place in a dimension, and by its size.
+    Each plan names its axes after the tensors of the model that it was made for, so it is the tensors that are followed
+    from plan to plan; there the axis is recognized by its place in a dimension, and by its size.
     """
-    places = [
-        (member.tensor, member.dim, list(axis_names(member.layout)).index(axis.name))
-        for member in axis.members
-        if member.trainable
-    ]
-    size = axis.size
-    for step in plan.steps:
+    copies: list[int] = []
+    for i, step in enumerate(steps):
         found = (_new_size(step, *place, size) for place in places)
-        new = next((width for width in found if width is not None), size)
+        size = next((width for width in found if width is not None), size)
+        for edit in step.insertions:
+            if isinstance(edit, InsertBlock) and all(tensor.startswith(f"{edit.block}.") for tensor, _, _ in places):
+                there = step.place_behind(edit.block)
+                twin = [(there + tensor.removeprefix(edit.block), dim, at) for tensor, dim, at in places]
+                width, more = _followed(twin, size, steps[i + 1 :])
+                copies += [width, *more]
         places = [(name, dim, at) for tensor, dim, at in places if (name := step.renamed(tensor)) is not None]
         if not places:
-            return 0
-        size = new
-    return size
+            return 0, copies
+    return size, copies
 
 
 def _new_size(step: Plan, tensor: str, dim: int, at: int, size: int) -> int | None:
@@ -112,15 +119,6 @@ def _new_size(step: Plan, tensor: str, dim: int, at: int, size: int) -> int | No
     if at >= len(names) or step.sizes[names[at]] != size:
         return None
     return step.new_sizes[names[at]]
-
-
-def _copies(axis: Axis, plan: Plan) -> Iterator[AxisRecord]:
-    """One record for each inserted copy of a block that holds the axis' every parameter."""
-    tensors = [member.tensor for member in axis.members if member.trainable]
-    for step in plan.steps:
-        for edit in step.insertions:
-            if isinstance(edit, InsertBlock) and all(tensor.startswith(f"{edit.block}.") for tensor in tensors):
-                yield AxisRecord(name=f"copy of {axis.name}", before=0, after=_width_after(axis, plan))
 
 
 def _fate(name: str, plan: Plan) -> str:
