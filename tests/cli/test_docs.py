@@ -31,6 +31,7 @@ def test_exactly_these_commands() -> None:
         "merge-models",
         "plan",
         "quantize",
+        "report",
         "run",
         "shrink",
         "sparsify",

@@ -23,6 +23,7 @@ from .merge_models import merge_models
 from .options import Debug
 from .plan import plan
 from .quantize import quantize
+from .report import report
 from .run import run
 from .shrink import shrink
 from .sparsify import sparsify
@@ -92,6 +93,7 @@ app.command(epilog="Example:  netsmith run recipe.yaml --out out/run")(run)
 app.command(epilog="Example:  netsmith init torchvision:resnet18 --data imagefolder:photos --out recipe.yaml")(init)
 app.command(epilog="Example:  netsmith plan recipe.yaml")(plan)
 app.command(epilog="Example:  netsmith verify out/small")(verify)
+app.command(epilog="Example:  netsmith report out/small --open")(report)
 app.command(epilog="Example:  netsmith export out/small --to openvino --out out/openvino")(export)
 app.command(epilog="Example:  netsmith measure torchvision:mobilenet_v2 --json")(measure)
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from torch import nn
 
-from ..checks.classification import confusion
+from ..checks.classes import classes_of
 from ..errors import NetsmithError
 from ..files import load, load_plan, save
 from ..files.folder import new_folder
+from ..reports.filling import classes_record, cost_record
 from ..reports.record import ClassesRecord, StepRecord
 from ..sources.saved import SOURCE, source_text
 from .doing import change_structure, train
@@ -20,14 +21,13 @@ from .gathering import gather_models, load_gathered
 from .looking import evaluate, inspect, write_export
 from .metrics import Measure, metric_named
 from .reading import NamedStep
-from .recording import cost_record, step_record
+from .recording import step_record
 from .schema import Ensemble, Evaluate
 from .step_folder import CHECKPOINTS, STEP, STEPS, Finished
 from .steps import measured_steps
 from .work import Done, State, Tell, Work
 
 LOADED = "00-load"
-MOST_CLASSES = 100  # of a confusion matrix that people look at
 
 _DO: Mapping[str, Callable[[Work, NamedStep, State, str, Tell], Done]] = {
     "finetune": train,
@@ -133,11 +133,7 @@ def _classes_of(work: Work, step: NamedStep, done: Done) -> ClassesRecord | None
 
 
 def _classes(model: nn.Module, metric: str, measure: Measure | None) -> ClassesRecord | None:
-    """Where accuracy is measured, of how many classes people can look at."""
+    """Where accuracy is measured."""
     if metric != "accuracy" or measure is None:
         return None
-    counts, f1 = confusion(model, measure.batches)
-    if len(counts) > MOST_CLASSES:
-        return None
-    labels = tuple(str(label) for label in range(len(counts)))
-    return ClassesRecord(labels=labels, confusion=tuple(map(tuple, counts)), f1=tuple(f1))
+    return classes_record(classes_of(model, measure.batches))

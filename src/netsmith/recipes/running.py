@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,14 @@ from torch import nn
 
 from ..errors import FileError
 from ..plans import Plan
+from ..reports.filling import machine_facts
 from ..reports.record import RunRecord, StepRecord, write_run
+from ..reports.run_page import run_report
+from ..reports.structure import axes_of, blocks_of
 from .keys import keys_of
 from .one_step import LOADED, finish_step, load_original, state_of
 from .reading import ORIGINAL, NamedStep, read_recipe
-from .recording import axis_records, block_records, machine, names_after
+from .recording import names_after
 from .step_folder import STEPS, Finished, drop_earlier, take_finished
 from .work import Work, begin
 
@@ -134,6 +137,8 @@ class _Run:
         state = work.states[self.last]
         record = self._record(whole=True)
         write_run(work.folder, record)
+        if any(step.kind == "report" for step in work.recipe.steps):
+            run_report(work.folder)
         return RecipeRun(work.folder, state.model, state.plan, record)
 
     def _step(self, step: NamedStep, found: Finished | None) -> bool:
@@ -171,19 +176,20 @@ class _Run:
     def _record(self, *, whole: bool) -> RunRecord:
         work, state = self.work, self.work.states[self.last]
         head = work.recipe.head
-        axes = axis_records(work.wiring, state.plan, state.model) if whole else ()
+        plan = state.plan if whole else None
         return RunRecord(
             title=head.title or f"{head.model}: {', '.join(step.kind for step in self.steps)}",
             kind="recipe",
             model=head.model,
-            date=date.today().isoformat(),
+            date=datetime.now(UTC).isoformat(timespec="seconds"),
+            seconds=round(sum(record.seconds for record in self.records), 1),
             seed=head.seed,
             command=() if self.file is None else (f"netsmith run {self.file} --out {work.folder}",),
             asked=work.recipe.asked(),
-            machine=machine(),
+            machine=machine_facts(),
             steps=tuple(self.records),
-            axes=axes,
-            blocks=block_records(work.wiring, state.plan, self.influence) if whole else (),
+            axes=() if plan is None else axes_of(work.wiring, plan),
+            blocks=() if plan is None else blocks_of(work.wiring, plan, influence=self.influence),
             influence_of_axes=self.axes,
             objectives=("macs", next(iter(self.records[0].scores), "accuracy")),
         )

@@ -150,6 +150,7 @@ class Shrink(DataStep):
     score: str | None = None
     round_to: Count | None = None
     ignore: Several = ()
+    precision: Annotated[Literal["no", "bf16"], BeforeValidator(_no)] = "no"
 
     @property
     def wants_data(self) -> str | None:
