@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from .plans import plan_removal as plan_removal
     from .recipes import Result as Result
     from .recipes import Study as Study
-    from .recipes import cut as cut
-    from .recipes import search as search
-    from .recipes import shrink as shrink
+    from .recipes.cut import cut as cut
+    from .recipes.search import search as search
+    from .recipes.shrink import shrink as shrink
     from .searches import plan_cut as plan_cut
     from .surgery import apply as apply
     from .wiring import Wiring as Wiring
