@@ -19,7 +19,7 @@ from ..evidence.masks import Mask
 from ..files import load, load_plan, save
 from ..recovery import Repaired
 from ..searches.realizing import as_integers, realized
-from ..searches.space import Menu
+from ..searches.space import Menus
 from ..searches.structure import structure_from_json
 from ..searches.trials import digest
 from ..training import distil
@@ -36,7 +36,7 @@ class Workbench:
     Attributes:
         model: the original; not changed.
         example_inputs: one call's inputs.
-        menus: of widths.
+        menus: what structures are chosen from.
         ranks: axis -> its units, those that stay longest first.
         repair: batches to repair with.
         held_out: batches to measure the divergence from the original's outputs on.
@@ -48,7 +48,7 @@ class Workbench:
 
     model: nn.Module
     example_inputs: Any
-    menus: Sequence[Menu]
+    menus: Menus
     ranks: Mapping[str, Sequence[int]]
     repair: Sequence[Any]
     held_out: Sequence[Any]

@@ -6,23 +6,28 @@ import hashlib
 import time as clock
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import torch
 from torch import nn
 
-from ..costs import predict
+from ..costs import Cost, predict
 from ..errors import InputError, UnknownNameError
 from ..evidence import calibration_batches, device_of, examples_in, influence
 from ..evidence.masks import Mask
 from ..plans import Budget
 from ..searches import Curves, measure_curves
 from ..searches.candidate import Candidate, best_first
+from ..searches.latency_table import latency_table
 from ..searches.problem import Problem
 from ..searches.referee import Referee
 from ..searches.space import Menus, Space, find_menus
+from ..searches.steering import Steered, steered, timed
 from ..searches.strategies import STRATEGIES, Strategy
+from ..searches.strategies.allocation import divided
 from ..searches.strategies.uniform import uniform_structure
 from ..searches.structure import Structure
 from ..searches.trials import digest, run_trials
@@ -56,6 +61,7 @@ def search(
     storage: str | Path | None = None,
     workers: int = 1,
     ray: str | None = None,
+    engine: str = "eager",
     progress: Progress | None = None,
 ) -> Study:
     """Try structures under each budget, and keep the best.
@@ -87,6 +93,7 @@ def search(
         storage: a folder in which outcomes and healed models are kept, so that a killed search goes on where it was.
         workers: processes. Results do not depend on their number.
         ray: address of a Ray cluster, or "local".
+        engine: in which the time of latency budgets is measured: "eager", "compile", "onnxruntime" or "openvino".
         progress: called with (what is being done, done, in all).
 
     Returns:
@@ -120,13 +127,16 @@ def search(
     original = Candidate("original", "original", Structure(), predict(wiring, wiring.sizes), scores=scores)
     value = _value(objective, higher)
     original = replace(original, value=value(scores), divergence=0.0)
-    limits = tuple(dict(budget.limits(original.cost)) for budget in wanted)
-    problem = Problem(wiring, menus, limits, curves, weights, space.round_to)
+    problem = Problem(wiring, menus, (), curves, weights, space.round_to)
+    limits, times = _limits(problem, wanted, engine, seed, tell)
+    problem = replace(problem, limits=limits)
+    if times:
+        original = replace(original, cost=replace(original.cost, latency_ms=next(iter(times.values())).original_ms))
     folder = None if storage is None else Path(storage)
     bench = Workbench(
         model,
         example_inputs,
-        menus.widths,
+        menus,
         {} if curves is None else curves.ranks,
         repair,
         held_out,
@@ -168,6 +178,7 @@ def search(
         propose(problem, referee.judge, trials, seed)
     tell("finalists", 0, 1)
     _judge_finalists(referee, [name for name, _ in strategies], finalists, heal is not None, seed)
+    _with_latency(referee, bench, times)
     return Study(
         original,
         tuple(referee.candidates),
@@ -179,6 +190,7 @@ def search(
         referee.specs,
         bench,
         clock.monotonic() - start,
+        times,
     )
 
 
@@ -194,6 +206,57 @@ def _judge_finalists(referee: Referee, strategies: Sequence[str], count: int, he
                 chosen = [each for each in [uniform_structure(problem, limits, seed)] if each is not None]
             referee.begin(origin, 0)
             referee.judged(chosen, [how] * len(chosen), number)
+
+
+def _with_latency(referee: Referee, bench: Workbench, times: Mapping[int, Steered]) -> None:
+    """Measure the finalists of latency budgets in turns with the original; reject those that are too slow after all."""
+    for place, candidate in enumerate(referee.candidates):
+        steering = None if candidate.budget is None else times.get(candidate.budget)
+        if steering is None or candidate.rejected is not None or not referee.specs[candidate.name]["finely"]:
+            continue
+        model = bench.built(referee.specs[candidate.name]).model
+        before, after = timed([bench.model, model], bench.example_inputs, steering.engine)
+        limit, scale = steering.limit_ms / steering.original_ms, steering.original_ms / before
+        cost = replace(candidate.cost, latency_ms=after * scale)
+        slow = after > limit * before
+        why = f"latency_ms is {after * scale:,.4g}, above {steering.limit_ms:,.4g}" if slow else None
+        referee.candidates[place] = replace(candidate, cost=cost, rejected=why)
+
+
+def _limits(
+    problem: Problem, budgets: Sequence[Budget], engine: str, seed: int, tell: Progress
+) -> tuple[tuple[dict[str, float], ...], dict[int, Steered]]:
+    """What each budget allows of costs that widths foretell, and, for those of latency, how they were steered."""
+    whole = predict(problem.wiring, problem.wiring.sizes)
+    limits: list[dict[str, float]] = []
+    times: dict[int, Steered] = {}
+    table = None
+    for number, budget in enumerate(budgets):
+        others = {k: v for k, v in asdict(budget).items() if v is not None and k != "latency_ms"}
+        allowed = dict(Budget(**others).limits(whole)) if others else {}
+        if budget.latency_ms is not None:
+            tell("latency", number, len(budgets))
+            if not problem.menus.widths:
+                raise InputError("a budget of latency is kept by widths; give a space with widths=True")
+            table = table or latency_table(problem.wiring, problem.menus.widths, round_to=problem.round_to)
+            times[number] = steered(
+                problem,
+                partial(_latency_limit, budget, whole),
+                partial(_divided, problem, allowed, seed),
+                table,
+                engine=engine,
+            )
+            allowed["macs"] = min(allowed.get("macs", float("inf")), times[number].macs)
+        limits.append(allowed)
+    return tuple(limits), times
+
+
+def _divided(problem: Problem, limits: Mapping[str, float], seed: int, macs: float) -> Structure | None:
+    return divided(problem, {**limits, "macs": macs}, (), None, {}, Random(seed))
+
+
+def _latency_limit(budget: Budget, whole: Cost, original_ms: float) -> float:
+    return budget.limits(replace(whole, latency_ms=original_ms))["latency_ms"]
 
 
 def _evidence(
@@ -215,7 +278,7 @@ def _evidence(
             progress=telling(tell, "curves"),
         )
     if menus.blocks:
-        weights = influence(wiring, repair, blocks=menus.blocks, progress=telling(tell, "influence"))
+        weights = influence(wiring, repair, blocks=list(menus.blocks), progress=telling(tell, "influence"))
     return curves, weights
 
 

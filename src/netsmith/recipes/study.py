@@ -13,6 +13,7 @@ from ..plans import Budget, Plan
 from ..recovery import Repaired
 from ..searches.candidate import Candidate, best_first, front
 from ..searches.space import Menus
+from ..searches.steering import Steered
 from .judging import Workbench
 from .result import Result
 from .steps import measured_steps
@@ -35,7 +36,7 @@ class Study:
         specs: name of a candidate -> how it is built again.
         workbench: builds candidates.
         seconds: for everything.
-        latency: of each budget of latency: what was asked, predicted and measured.
+        latency: number of a budget of latency -> what was asked, predicted and measured.
     """
 
     original: Candidate
@@ -48,7 +49,7 @@ class Study:
     specs: Mapping[str, Mapping[str, Any]] = field(repr=False)
     workbench: Workbench = field(repr=False)
     seconds: float = 0.0
-    latency: tuple[Mapping[str, float], ...] = ()
+    latency: Mapping[int, Steered] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Candidate:
         for candidate in self.candidates:

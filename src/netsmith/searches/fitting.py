@@ -8,11 +8,13 @@ from random import Random
 from .problem import Problem
 from .structure import Structure, structure
 
-_BISECTIONS = 12
+_BISECTIONS = 14
 
 
 def fitted(problem: Problem, chosen: Structure, limits: Mapping[str, float], rng: Random) -> Structure | None:
-    """The structure with all its widths scaled down alike until it fits, then widened axis by axis while it does.
+    """The structure with all its widths scaled alike until it just fits, then widened axis by axis while it does.
+
+    No axis gets wider than it is in the original, or than the structure says where that is wider.
 
     Args:
         problem: knows menus and costs.
@@ -25,22 +27,21 @@ def fitted(problem: Problem, chosen: Structure, limits: Mapping[str, float], rng
     """
     menus = problem.view(chosen.cut).menus
     wanted = {menu.name: dict(chosen.widths).get(menu.name, menu.full) for menu in menus}
+    most = {menu.name: max(wanted[menu.name], menu.full) for menu in menus}
 
     def scaled(share: float) -> Structure:
-        widths = {menu.name: menu.nearest(wanted[menu.name] * share) for menu in menus}
+        widths = {m.name: m.nearest(min(wanted[m.name] * share, most[m.name])) for m in menus}
         return structure(widths, chosen.cut, chosen.precision)
 
-    now = scaled(1.0)
-    if problem.excess(now, limits) > 1:
-        low, high = 0.0, 1.0
-        if problem.excess(scaled(low), limits) > 1:
-            return None
-        for _ in range(_BISECTIONS):
-            middle = (low + high) / 2
-            low, high = (middle, high) if problem.excess(scaled(middle), limits) <= 1 else (low, middle)
-        now = scaled(low)
-        now = _filled(problem, now, limits, {m.name: max(wanted[m.name], m.full) for m in menus}, rng)
-    return problem.plain(now)
+    low, high = 0.0, max((most[name] / width for name, width in wanted.items()), default=1.0)
+    if problem.excess(scaled(high), limits) <= 1:
+        return problem.plain(scaled(high))
+    if problem.excess(scaled(low), limits) > 1:
+        return None
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if problem.excess(scaled(middle), limits) <= 1 else (low, middle)
+    return problem.plain(_filled(problem, scaled(low), limits, most, rng))
 
 
 def _filled(

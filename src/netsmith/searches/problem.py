@@ -68,7 +68,7 @@ class Problem:
         """The model without some blocks. Raises PlanError where they cannot go together."""
         key = tuple(sorted(cut))
         if key not in self._views:
-            wiring, names = without_blocks(self.wiring, key)
+            wiring, names = without_blocks(self.wiring, [self.menus.blocks[block] for block in key])
             left = tuple(menu for menu in self.menus.widths if all(axis in names for axis in menu.axes))
             self._views[key] = View(wiring, names, left)
         return self._views[key]

@@ -6,19 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..evidence.masks import Mask
-from ..plans import Plan, plan_growth, plan_precision
+from ..plans import Plan, plan_blocks, plan_growth, plan_precision
 from ..plans.widths import plan_for, proven_sizing
 from ..recovery import Repaired, compensate, recalibrate, refine, rejoin, round_weights
 from ..surgery import apply
 from ..wiring import Wiring, trace
 from .problem import menu_sizes
-from .space import Menu
-from .structure import Structure, cut_plan, renamed_axes
+from .space import Menus
+from .structure import Structure, renamed_axes
 
 
 def realized(
     wiring: Wiring,
-    menus: Sequence[Menu],
+    menus: Menus,
     chosen: Structure,
     ranks: Mapping[str, Sequence[int]],
     data: Iterable[Any],
@@ -32,7 +32,7 @@ def realized(
 
     Args:
         wiring: of the original.
-        menus: of widths.
+        menus: what the structure was chosen from.
         chosen: the structure; ``precision`` is left to ``as_integers``, because integers cannot be trained.
         ranks: axis -> its units, those that stay longest first.
         data: unlabelled calibration batches.
@@ -50,13 +50,13 @@ def realized(
     here, names = wiring, {name: name for name in wiring.sizes}
     done = Repaired(wiring.model, Plan((), {}, {}, {}, wiring.fingerprint), {})
     if chosen.cut:
-        plan = cut_plan(wiring, chosen.cut)
+        plan = plan_blocks(wiring, [menus.blocks[block] for block in chosen.cut])
         done = rejoin(wiring, plan, data, mask=mask, seed=seed)
         here = trace(done.model, wiring.example_inputs)
         names = renamed_axes(wiring, plan, here)
     narrower: dict[str, int] = {}
     wider: dict[str, int] = {}
-    for menu in menus:
+    for menu in menus.widths:
         width = dict(chosen.widths).get(menu.name, menu.full)
         if width != menu.full and all(axis in names for axis in menu.axes):
             sizes = menu_sizes(wiring, menu, width, round_to)

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from ..errors import InputError, UnknownNameError
+from ..plans import RemoveBlock
 from ..plans.protection import protected_axes
 from ..plans.removal import check_options
 from ..plans.sizing import changeable_axes, solve
@@ -97,13 +98,13 @@ class Menus:
 
     Attributes:
         widths: one for each axis, or set of axes that only change together.
-        blocks: that may go, in call order.
+        blocks: that may go, in call order, and the edit that does it.
         precisions: schemes beside floats.
         left: axis or block -> why it is not offered.
     """
 
     widths: tuple[Menu, ...]
-    blocks: tuple[str, ...]
+    blocks: Mapping[str, RemoveBlock]
     precisions: tuple[str, ...]
     left: Mapping[str, str]
 
@@ -137,13 +138,13 @@ def find_menus(wiring: Wiring, space: Space | None = None) -> Menus:
         groups, unable = axes_together(wiring, offered_axes(wiring, space), space.round_to)
         left |= unable
         widths = [menu for group in groups if len((menu := _menu(wiring, space, group)).widths) > 1]
-    going = [b for b in blocks if _chosen(b, space)] if space.depth else []
+    going = {b: edit for b, edit in blocks.items() if space.depth and _chosen(b, space)}
     if not widths and not going and not space.precision:
         some = "; ".join(f"{name}: {why}" for name, why in list(left.items())[:3])
         raise InputError(
             f"nothing in the model can change in the ways that the space allows{f' ({some})' * bool(some)}"
         )
-    return Menus(tuple(widths), tuple(going), space.precision, left)
+    return Menus(tuple(widths), going, space.precision, left)
 
 
 def offered_axes(wiring: Wiring, space: Space) -> list[str]:

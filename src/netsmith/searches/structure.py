@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..costs import Cost, predict
-from ..plans import Plan, plan_blocks
+from ..plans import Plan, RemoveBlock, plan_blocks
 from ..plans.carrying import carry_out
 from ..plans.sizing import solve
 from ..wiring import Wiring, trace
 from ..wiring.depth import shell
 from ..wiring.layouts import axis_names
-from .candidates import candidates
 
 
 @dataclass(frozen=True)
@@ -48,26 +47,15 @@ def structure_from_json(values: Mapping[str, Any]) -> Structure:
     return structure(values["widths"], values["cut"], values["precision"])
 
 
-def cut_plan(wiring: Wiring, blocks: Iterable[str]) -> Plan:
-    """The proven plan that takes blocks out.
-
-    Raises:
-        PlanError: together they cannot go.
-    """
-    able = candidates(wiring)[0]
-    return plan_blocks(wiring, [able[block] for block in sorted(blocks)])
-
-
-def without_blocks(wiring: Wiring, blocks: Iterable[str]) -> tuple[Wiring, dict[str, str]]:
+def without_blocks(wiring: Wiring, blocks: Sequence[RemoveBlock]) -> tuple[Wiring, dict[str, str]]:
     """The wiring of the model without some blocks, its weights unread, and what it calls the axes that are left.
 
     Raises:
         PlanError: together they cannot go.
     """
-    blocks = tuple(blocks)
     if not blocks:
         return wiring, {name: name for name in wiring.sizes}
-    plan = cut_plan(wiring, blocks)
+    plan = plan_blocks(wiring, blocks)
     twin = shell(wiring.model)
     carry_out(twin, plan)
     after = trace(twin, wiring.example_inputs)

@@ -49,7 +49,7 @@ def _starts(problem: Problem, limits: Mapping[str, float], rng: Random) -> list[
     found: dict[Structure, None] = {}
     for cut in _cuts(problem, limits):
         for precision in (None, *problem.menus.precisions):
-            made = _divided(problem, limits, cut, precision, {}, rng)
+            made = divided(problem, limits, cut, precision, {}, rng)
             if made is not None:
                 found[made] = None
     return list(found)
@@ -70,7 +70,7 @@ def _cuts(problem: Problem, limits: Mapping[str, float]) -> list[tuple[str, ...]
     return cuts[::step]
 
 
-def _divided(
+def divided(
     problem: Problem,
     limits: Mapping[str, float],
     cut: Sequence[str],
@@ -122,7 +122,7 @@ def _neighbours(
         cut = _other_cut(problem, parent.cut, rng)
         moved = _other_factors(problem, factors.get(parent, {}), rng)
         precision = rng.choice((parent.precision, parent.precision, None, *problem.menus.precisions))
-        made = _divided(problem, limits, cut, precision, moved, rng)
+        made = divided(problem, limits, cut, precision, moved, rng)
         if made is not None and made not in known and made not in found:
             found[made] = None
             factors[made] = moved
