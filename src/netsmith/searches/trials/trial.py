@@ -49,11 +49,19 @@ def digest(content: Any) -> str:
     Raises:
         InputError: not JSON; says what.
     """
+    return hashlib.sha256(_text(content).encode()).hexdigest()
+
+
+def as_json(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """As it would come back from a store or another machine: lists for tuples, str for the keys of mappings."""
+    return json.loads(_text(dict(spec)))
+
+
+def _text(content: Any) -> str:
     try:
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(
             f"{str(content)[:80]} is not made of JSON values ({error}); use str, int, finite float, bool, None, lists "
             "and dicts with str keys"
         ) from error
-    return hashlib.sha256(text.encode()).hexdigest()
