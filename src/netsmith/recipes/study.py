@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from ..checks import verify
@@ -11,12 +12,14 @@ from ..costs import Cost
 from ..errors import BudgetError, InputError, UnknownNameError
 from ..plans import Budget, Plan
 from ..recovery import Repaired
+from ..reports.record import RunRecord
 from ..searches.candidate import Candidate, best_first, front
 from ..searches.space import Menus
 from ..searches.steering import Steered
 from .judging import Workbench
 from .result import Result
 from .steps import measured_steps
+from .study_record import study_record, write_study
 
 COSTS = ("macs", "params", "bytes", "latency_ms")
 
@@ -37,6 +40,7 @@ class Study:
         workbench: builds candidates.
         seconds: for everything.
         latency: number of a budget of latency -> what was asked, predicted and measured.
+        influence: of the blocks that might go.
     """
 
     original: Candidate
@@ -50,6 +54,7 @@ class Study:
     workbench: Workbench = field(repr=False)
     seconds: float = 0.0
     latency: Mapping[int, Steered] = field(default_factory=dict)
+    influence: Mapping[str, float] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Candidate:
         for candidate in self.candidates:
@@ -101,6 +106,29 @@ class Study:
                 return candidate
         raise BudgetError(f"no candidate keeps {wanted}; search with this budget, or ask for one of those searched for")
 
+    @property
+    def cost(self) -> str:
+        """The cost that the first budget limits first: what the front is drawn over."""
+        return next(f.name for f in fields(Budget) if getattr(self.budgets[0], f.name) is not None)
+
+    def chosen(self) -> list[Candidate]:
+        """The best of each budget that a candidate keeps.
+
+        Raises:
+            BudgetError: no candidate keeps any.
+        """
+        found: dict[str, Candidate] = {}
+        why: BudgetError | None = None
+        for budget in self.budgets:
+            try:
+                best = self.best(budget)
+                found[best.name] = best
+            except BudgetError as error:
+                why = error
+        if not found and why is not None:
+            raise why
+        return list(found.values())
+
     def built(self, candidate: Candidate) -> Repaired:
         """The candidate's model and plan: read where they were kept, else made again, the same way."""
         self._check(candidate)
@@ -124,6 +152,18 @@ class Study:
     def plan(self, candidate: Candidate) -> Plan:
         """The candidate's plan."""
         return self.built(candidate).plan
+
+    def record(self, **told: Any) -> RunRecord:
+        """All of it as ``run.json`` says it; ``told`` as in ``study_record``."""
+        return study_record(self, **told)
+
+    def save(self, folder: str | Path, **told: Any) -> None:
+        """Write run.json, candidates.json and the front as models that ``netsmith.load`` reads; see ``write_study``.
+
+        Raises:
+            FileError: the folder cannot be written.
+        """
+        write_study(self, Path(folder), **told)
 
     def _check(self, candidate: Candidate) -> None:
         if not isinstance(candidate, Candidate):

@@ -22,6 +22,7 @@ class Candidate:
         scores: all that ``evaluate`` said.
         divergence: of its outputs from the original's on held-out batches, before healing; None where not measured.
         healed: whether it was trained after its repair.
+        predicted_ms: latency by the sum of parts, where it was measured.
         budget: number of the budget that it was made for; None: of no single one.
         rejected: why it was not scored, or is no result.
         seconds: that judging it took.
@@ -35,6 +36,7 @@ class Candidate:
     scores: Mapping[str, float] = field(default_factory=dict)
     divergence: float | None = None
     healed: bool = False
+    predicted_ms: float | None = None
     budget: int | None = None
     rejected: str | None = None
     seconds: float = 0.0

@@ -35,6 +35,7 @@ class Steered:
         measured_ms: of a model with so many, of the widths that the error curves give.
         sum_of_parts_ms: what the table of calls predicted for it, scaled so that it is right for the original.
         measurements: that it took.
+        table: of the original's calls.
     """
 
     engine: str
@@ -44,11 +45,18 @@ class Steered:
     measured_ms: float
     sum_of_parts_ms: float
     measurements: int
+    table: LatencyTable
 
     @property
     def error(self) -> float:
         """Of the sum of parts, as a share of what was measured."""
         return self.sum_of_parts_ms / self.measured_ms - 1
+
+    def predict(self, targets: Mapping[str, int]) -> float:
+        """The sum of parts, in milliseconds, of a model with these widths."""
+        wiring = self.table.wiring
+        sizing, _ = proven_sizing(wiring, targets)
+        return self.table.predict(sizing.sizes) * self.original_ms / self.table.predict(wiring.sizes)
 
 
 def timed(models: Sequence[nn.Module], example_inputs: Any, engine: str, rounds: int = _ROUNDS) -> list[float]:
@@ -93,7 +101,7 @@ def steered(
     (before,) = timed([wiring.model], wiring.example_inputs, engine)
     best, fastest = None, before
     if before <= limit_of(before):
-        return Steered(engine, limit_of(before), before, whole, before, before, 1)
+        return Steered(engine, limit_of(before), before, whole, before, before, 1, table)
     low, high = 0.0, whole
     guess = _first_guess(problem, made, table, limit_of(before) / before)
     for count in range(2, _MEASUREMENTS + 2):
@@ -105,7 +113,7 @@ def steered(
             share, fastest = after / limit_of(before), min(fastest, after)
             if share <= 1 and (best is None or guess > best.macs):
                 predicted = table.predict(sizes) * before / parts
-                best = Steered(engine, limit_of(before), before, guess, after, predicted, count)
+                best = Steered(engine, limit_of(before), before, guess, after, predicted, count, table)
             if _CLOSE <= share <= 1:
                 break
         low, high = (guess, high) if share <= 1 else (low, guess)
