@@ -24,6 +24,7 @@ from ..searches.structure import structure_from_json
 from ..searches.trials import digest
 from ..training import distil
 from ..wiring import Wiring, call_model, tensor_slots, trace
+from .search_inputs import value_of
 from .steps import Evaluate, scores_of
 
 Heal = int | Callable[[nn.Module, nn.Module], nn.Module]
@@ -41,7 +42,8 @@ class Workbench:
         repair: batches to repair with.
         held_out: batches to measure the divergence from the original's outputs on.
         evaluate: model -> score or scores; None: only the divergence counts.
-        heal: epochs of distillation, or ``(edited, original) -> trained``.
+        objective, higher: name of the score that decides, and whether higher is better.
+        heal: epochs of distillation, or ``(edited, original) -> trained``. Healing that makes the score worse is undone.
         data: to distil on.
         folder: where healed models are kept; None: nowhere, they are made again when they are asked for.
     """
@@ -53,6 +55,8 @@ class Workbench:
     repair: Sequence[Any]
     held_out: Sequence[Any]
     evaluate: Evaluate | None
+    objective: str
+    higher: bool
     heal: Heal | None
     data: Iterable[Any]
     round_to: int | None = None
@@ -86,7 +90,7 @@ class Workbench:
                 f"its outputs differ by {divergence:.3g} on a small batch; the better ones by less than {most:.3g}"
             )
         else:
-            values["scores"] = scores_of(self.evaluate, done.model) or {"divergence": divergence}
+            values["scores"] = self._scores(done.model)
         return values
 
     def built(self, spec: Mapping[str, Any]) -> Repaired:
@@ -108,7 +112,8 @@ class Workbench:
         )
         if spec["heal"] and self.heal is not None:
             trained = self._healed(done.model)
-            done = Repaired(trained, done.plan.with_refitted(slot.name for slot in tensor_slots(trained)), {})
+            if self._value(trained) >= self._value(done.model):
+                done = Repaired(trained, done.plan.with_refitted(slot.name for slot in tensor_slots(trained)), {})
         if chosen.precision is not None:
             done = as_integers(done, chosen.precision, self.example_inputs, self.repair, self.mask)
         if kept is not None:
@@ -132,6 +137,12 @@ class Workbench:
             with eval_mode(self.model), torch.no_grad():
                 self._references = [first_output(call_model(self.model, inputs)) for inputs in self.held_out]
         return self._references
+
+    def _value(self, model: nn.Module) -> float:
+        return value_of(self.objective, self.higher)(self._scores(model))
+
+    def _scores(self, model: nn.Module) -> dict[str, float]:
+        return scores_of(self.evaluate, model) or {"divergence": self.divergence(model)}
 
     def _healed(self, edited: nn.Module) -> nn.Module:
         if isinstance(self.heal, int):

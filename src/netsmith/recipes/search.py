@@ -75,8 +75,8 @@ def search(
             other, each with as many trials.
         trials: structures judged in all by a strategy, shared among the budgets; finalists come on top.
         time: seconds after which no further generation is begun. What is found then depends on the machine's speed.
-        heal: epochs of distillation from the model on ``data``, or ``(edited, original) -> trained``; None: finalists
-            are refitted layers together, and nothing is trained.
+        heal: epochs of distillation from the model on ``data``, or ``(edited, original) -> trained``, for finalists,
+            after their layers are refitted together; kept where the score is no worse for it. None: nothing is trained.
         finalists: how many of each budget and strategy are healed, ≥ 1.
         maximize, minimize: name of the score that decides; None: the first that ``evaluate`` gives, higher is better.
         mask: as in ``shrink``.
@@ -126,7 +126,21 @@ def search(
     where, models = _kept(storage)
     ranks = {} if curves is None else curves.ranks
     bench = Workbench(
-        model, example_inputs, menus, ranks, repair, held_out, evaluate, heal, data, space.round_to, mask, seed, models
+        model,
+        example_inputs,
+        menus,
+        ranks,
+        repair,
+        held_out,
+        evaluate,
+        objective,
+        higher,
+        heal,
+        data,
+        space.round_to,
+        mask,
+        seed,
+        models,
     )
     asked = {
         "budgets": [{k: v for k, v in asdict(budget).items() if v is not None} for budget in wanted],
@@ -140,7 +154,7 @@ def search(
         "seed": seed,
     }
     tensors = [slot.tensor for slot in tensor_slots(model)]
-    decisive = {key: asked[key] for key in ("space", "heal", "seed")}
+    decisive = {key: asked[key] for key in ("space", "heal", "objective", "seed")}
     about = digest({**decisive, "scores": dict(scores), "weights": digest_of(tensors), "data": digest_of(repair)})
     store = None if where is None else Store(where, about)
 

@@ -31,7 +31,7 @@ class Space:
         growth: factors > 1 by which axes may get wider, e.g. ``(1.5, 2.0)``; without change of the outputs, so that it
             takes healing to be worth anything.
         precision: ways to store weights that are tried beside floats: "int8", "int4", "dynamic-int8".
-        only: name patterns: nothing but axes that matching tensors or modules make, and matching blocks.
+        only: name patterns: nothing but axes that only matching tensors or modules make, and matching blocks.
         ignore: name patterns, as in ``plan_removal``; also of blocks.
         round_to: widths become multiples of this; None: any width.
         steps: widths a menu, evenly spread over the full width, ≥ 2.
@@ -156,10 +156,15 @@ def offered_axes(wiring: Wiring, space: Space) -> list[str]:
 
 
 def made_by(axis: Axis, pattern: str) -> bool:
-    """Whether the axis, or a tensor or module that makes it, has a name like this."""
-    tensors = [m.tensor for m in axis.members if m.role == "producer"]
-    paths = [".".join(parts[:i]) for t in tensors for parts in [t.split(".")] for i in range(1, len(parts))]
-    return any(fnmatchcase(name, pattern) for name in (axis.name, *tensors, *paths))
+    """Whether the axis has a name like this, or all tensors that make it have, or lie in modules that have."""
+    makers = [m.tensor for m in axis.members if m.role == "producer"]
+    return bool(makers) and all(_named(tensor, pattern) for tensor in makers) or fnmatchcase(axis.name, pattern)
+
+
+def _named(tensor: str, pattern: str) -> bool:
+    """Whether the tensor, or a module in which it lies, has a name like this."""
+    parts = tensor.split(".")
+    return any(fnmatchcase(".".join(parts[: i + 1]), pattern) for i in range(len(parts)))
 
 
 def _menu(wiring: Wiring, space: Space, group: tuple[str, ...]) -> Menu:
@@ -183,7 +188,8 @@ def _check_patterns(wiring: Wiring, space: Space, blocks: Iterable[str]) -> None
     for pattern in space.only:
         if not isinstance(pattern, str):
             raise InputError(f"only={pattern!r} is no name pattern; give strings such as 'layer4.*'")
-        if any(made_by(axis, pattern) for axis in wiring.axes) or any(fnmatchcase(b, pattern) for b in blocks):
+        names = [*blocks, *(axis.name for axis in wiring.axes)]
+        if any(fnmatchcase(name, pattern) for name in names) or any(_named(name, pattern) for name in wiring.tensors):
             continue
         near = ", ".join(repr(axis.name) for axis in wiring.free_axes[:4])
         raise UnknownNameError(f"only={pattern!r} matches no axis and no block; axes are named like {near}")
