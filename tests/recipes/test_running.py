@@ -269,3 +269,16 @@ def test_the_record_is_json() -> None:
     assert content["steps"][1]["folder"] == "steps/01-export"
     assert Path("out/steps/01-export/torch-export/model.pt2").is_file()
     assert content["asked"]["steps"][0]["export"]["free_batch"] is True
+
+
+def test_a_search_is_a_step_and_its_candidates_are_told(calls: Counter[str]) -> None:
+    pytest.importorskip("optuna")
+    search = {"search": {"budgets": [{"macs": 0.6}], "trials": 2, "finalists": 1}}
+    done = run([STEPS[1], search, {"finetune": {"steps": 2}}])
+    assert done.ok and done.record.candidates and done.record.objectives == ("macs", "accuracy")
+    assert any(candidate.on_front for candidate in done.record.candidates)
+    first, found = done.record.steps[0], done.record.steps[2]
+    assert first.cost and found.cost and found.cost.macs <= 0.6 * first.cost.macs
+    again = run([STEPS[1], search, {"finetune": {"steps": 3}}], resume=True)
+    assert [step.cached for step in again.record.steps] == [True, True, True, False]
+    assert again.record.candidates == done.record.candidates

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from netsmith.recipes import cut, grow, merge, quantize, shrink, sparsify
+from netsmith.recipes import cut, grow, merge, quantize, search, shrink, sparsify
 from netsmith.recipes.schema import STEPS, DataStep
+from netsmith.searches import Space
 from netsmith.training import Training, distil
 
 # what a recipe says elsewhere, or cannot say in YAML
@@ -28,6 +29,17 @@ def test_options_of_steps_that_change_the_structure(kind: str, call: Callable[..
     parameters = inspect.signature(call).parameters.items()
     wanted = {n: None if p.default is p.empty else p.default for n, p in parameters if n not in ELSEWHERE}
     assert options_of(kind) == wanted
+
+
+def test_options_of_search() -> None:
+    # which score decides, and where trials are kept, follow from the recipe and the run
+    parameters = inspect.signature(search).parameters.items()
+    elsewhere = ELSEWHERE | {"maximize", "minimize", "storage"}
+    wanted = {n: None if p.default is p.empty else p.default for n, p in parameters if n not in elsewhere}
+    found = options_of("search")
+    assert {**found, "space": None, "strategy": found["strategy"][0]} == wanted
+    assert found["space"].space() == Space()
+    assert set(type(found["space"]).model_fields) == {f.name for f in fields(Space)} - {"precision"}
 
 
 def test_options_of_training() -> None:

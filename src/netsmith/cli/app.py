@@ -25,6 +25,7 @@ from .plan import plan
 from .quantize import quantize
 from .report import report
 from .run import run
+from .search import search
 from .shrink import shrink
 from .sparsify import sparsify
 from .verify import verify
@@ -62,6 +63,10 @@ app.command(
     epilog="Example:  netsmith shrink netsmith.zoo:digits_resnet --weights digits.safetensors --input 1,1,8,8 "
     "--budget macs=50% --data digits --out out/small"
 )(shrink)
+app.command(
+    epilog="Example:  netsmith search netsmith.zoo:digits_resnet --weights digits.safetensors --input 1,1,8,8 "
+    "--budget macs=50% --budget macs=25% --data digits --heal 2 --out out/search"
+)(search)
 app.command(
     epilog="Example:  netsmith cut netsmith.zoo:digits_resnet --weights digits.safetensors --input 1,1,8,8 "
     "--blocks 2 --data digits --out out/cut"

@@ -7,8 +7,10 @@ from .merge import merge
 from .quantize import quantize
 from .result import Result, Step
 from .running import RecipeRun, run_recipe
+from .search import search
 from .shrink import shrink
 from .sparsify import sparsify
+from .study import Study
 from .writing import init_recipe
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "RecipeRun",
     "Result",
     "Step",
+    "Study",
     "cut",
     "grow",
     "init_recipe",
@@ -23,6 +26,7 @@ __all__ = [
     "plan_recipe",
     "quantize",
     "run_recipe",
+    "search",
     "shrink",
     "sparsify",
 ]

@@ -24,7 +24,7 @@ from ..wiring import Wiring, trace
 from .gathering import member_name
 from .keys import keys_of
 from .reading import ORIGINAL, NamedStep, Recipe, read_recipe
-from .schema import Cut, Ensemble, Grow, Merge, Quantize, Shrink
+from .schema import Cut, Ensemble, Grow, Merge, Quantize, Search, Shrink
 from .step_folder import finished_keys
 from .work import begin, other_source
 
@@ -131,6 +131,12 @@ def _shrink(step: NamedStep, start: _Stand, x: Any, states: Mapping[str, _Stand]
     return _applied(start, plan, x, "about" if with_data or options.score else "exact", said)
 
 
+def _search(step: NamedStep, start: _Stand, x: Any, states: Mapping[str, _Stand], recipe: Recipe) -> _Stand:
+    assert isinstance(step.options, Search)
+    plan = plan_removal(start.wiring(x), budget=step.options.budgets[0].budget())
+    return _applied(start, plan, x, "about", f"at most {step.options.trials} structures tried")
+
+
 def _cut(step: NamedStep, start: _Stand, x: Any, states: Mapping[str, _Stand], recipe: Recipe) -> _Stand:
     assert isinstance(step.options, Cut)
     options, wiring = step.options, start.wiring(x)
@@ -210,6 +216,7 @@ def _ensemble(step: NamedStep, start: _Stand, x: Any, states: Mapping[str, _Stan
 
 _PLANS: Mapping[str, Callable[[NamedStep, _Stand, Any, Mapping[str, _Stand], Recipe], _Stand]] = {
     "shrink": _shrink,
+    "search": _search,
     "cut": _cut,
     "merge": _merge,
     "grow": _grow,

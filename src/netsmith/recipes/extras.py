@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from ..errors import missing_extra
 from .reading import NamedStep, Recipe
-from .schema import Export
+from .schema import Export, Search
 
 _ENGINES = {
     "onnx": ("onnx", ("onnx", "onnxscript", "onnxruntime")),
@@ -32,6 +32,10 @@ def _needs(step: NamedStep) -> Iterator[tuple[str, str]]:
     """(package, extra)"""
     if step.kind == "quantize":
         yield "torchao", "quant"
+    if isinstance(step.options, Search):
+        yield "optuna", "search"  # which also keeps the trials
+        if step.options.ray is not None:
+            yield "ray", "ray"
     if isinstance(step.options, Export) and step.options.to in _ENGINES:
         extra, packages = _ENGINES[step.options.to]
         yield from ((package, extra) for package in packages)

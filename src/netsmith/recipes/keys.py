@@ -21,6 +21,8 @@ from ..wiring import fingerprint
 from .reading import ORIGINAL, NamedStep, Recipe
 from .schema import Data, Distil, Ensemble
 
+_NOT_DECIDING = ("checkpoint_every", "workers", "ray")  # how it is done, not what comes of it
+
 
 def keys_of(recipe: Recipe, opened: OpenModel) -> dict[str, str]:
     """Name of a step -> its key; "original" -> that of the model itself, measured on ``eval``."""
@@ -29,7 +31,7 @@ def keys_of(recipe: Recipe, opened: OpenModel) -> dict[str, str]:
     model = [fingerprint(opened.model), state_digest(opened.model), _inputs_print(opened.example_inputs)]
     keys = {ORIGINAL: _digest(__version__, str(torch.__version__), model, head.seed, measured)}
     for step in recipe.steps:
-        asked = {k: v for k, v in step.options.asked().items() if k != "checkpoint_every"}
+        asked = {k: v for k, v in step.options.asked().items() if k not in _NOT_DECIDING}
         parts = [step.kind, asked, data_print(recipe.data_of(step.options)), _code_named_in(asked)]
         keys[step.name] = _digest(keys[step.source], parts, [keys.get(n, n) for n in _others(recipe, step)])
     return keys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -15,12 +16,18 @@ from ..sources.functions import call_user, find_function
 from .steps import scores_of
 
 Metric = Callable[[nn.Module, Iterable[Any]], float | Mapping[str, float]]
+
+
+def _loss(model: nn.Module, batches: Iterable[Any]) -> dict[str, float]:
+    return {"loss": perplexity(model, batches)["loss"]}
+
+
 OURS: Mapping[str, Metric] = {
     "accuracy": classification,
     "perplexity": perplexity,
-    "loss": lambda model, batches: {"loss": perplexity(model, batches)["loss"]},
+    "loss": _loss,
 }
-_LOWER = ("perplexity", "loss")  # is better
+LOWER = ("perplexity", "loss")  # is better
 
 
 def metric_named(name: str) -> Metric:
@@ -35,8 +42,13 @@ def metric_named(name: str) -> Metric:
         raise UnknownNameError(
             f"there is no metric {name!r}; there are {', '.join(OURS)}, or give path/file.py:function"
         )
-    function = find_function(name)
-    return lambda model, batches: call_user(name, function, model, batches)
+    find_function(name)
+    return partial(_addressed, name)
+
+
+def _addressed(name: str, model: nn.Module, batches: Iterable[Any]) -> Any:
+    """Found by its address each time, so that other processes can be sent it."""
+    return call_user(name, find_function(name), model, batches)
 
 
 class Measure:
@@ -57,4 +69,4 @@ class Measure:
         Measured anew each time: a model in training is another one after each step.
         """
         ((name, value), *_) = scores_of(lambda each: self.metric(each, self.batches), model).items()
-        return -value if name in _LOWER else value
+        return -value if name in LOWER else value

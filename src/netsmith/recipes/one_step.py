@@ -23,6 +23,7 @@ from .metrics import Measure, metric_named
 from .reading import NamedStep
 from .recording import step_record
 from .schema import Ensemble, Evaluate
+from .searching import search_structures
 from .step_folder import CHECKPOINTS, STEP, STEPS, Finished
 from .steps import measured_steps
 from .work import Done, State, Tell, Work
@@ -32,6 +33,7 @@ LOADED = "00-load"
 _DO: Mapping[str, Callable[[Work, NamedStep, State, str, Tell], Done]] = {
     "finetune": train,
     "distil": train,
+    "search": search_structures,
     "ensemble": gather_models,
     "evaluate": evaluate,
     "inspect": inspect,

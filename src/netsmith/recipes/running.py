@@ -14,7 +14,7 @@ from torch import nn
 from ..errors import FileError
 from ..plans import Plan
 from ..reports.filling import machine_facts
-from ..reports.record import RunRecord, StepRecord, write_run
+from ..reports.record import CandidateRecord, RunRecord, StepRecord, write_run
 from ..reports.run_page import run_report
 from ..reports.structure import axes_of, blocks_of
 from .keys import keys_of
@@ -116,6 +116,8 @@ class _Run:
         self.records: list[StepRecord] = []
         self.influence: dict[str, float] = {}
         self.axes: dict[str, float] = {}
+        self.candidates: tuple[CandidateRecord, ...] = ()
+        self.objectives: tuple[str, str] | None = None
         self.last = ORIGINAL
 
     def to_the_end(self) -> RecipeRun:
@@ -151,6 +153,7 @@ class _Run:
             )
         self._note(finished, name, cached=found is not None)
         self._note_influence(step, finished)
+        self._note_candidates(finished)
         if step.options.changes:
             work.states[step.name] = state_of(work, step, finished, done, name)
             self.last = step.name
@@ -173,6 +176,14 @@ class _Run:
         if step.source == ORIGINAL:
             self.axes |= finished.told.get("axes", {})
 
+    def _note_candidates(self, finished: Finished) -> None:
+        """Of a search: structures that were tried, and what its front is drawn over."""
+        if "candidates" in finished.told:
+            found = [CandidateRecord.model_validate(each) for each in finished.told["candidates"]]
+            self.candidates = tuple(found)
+            cost, score = finished.told["objectives"]
+            self.objectives = (str(cost), str(score))
+
     def _record(self, *, whole: bool) -> RunRecord:
         work, state = self.work, self.work.states[self.last]
         head = work.recipe.head
@@ -191,5 +202,6 @@ class _Run:
             axes=() if plan is None else axes_of(work.wiring, plan),
             blocks=() if plan is None else blocks_of(work.wiring, plan, influence=self.influence),
             influence_of_axes=self.axes,
-            objectives=("macs", next(iter(self.records[0].scores), "accuracy")),
+            candidates=self.candidates,
+            objectives=self.objectives or ("macs", next(iter(self.records[0].scores), "accuracy")),
         )

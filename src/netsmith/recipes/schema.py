@@ -10,6 +10,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from ..errors import NetsmithError
 from ..plans import Budget
+from ..searches import Space
+from ..searches.strategies import STRATEGIES
 from ..training import Training
 
 
@@ -247,6 +249,55 @@ class Quantize(DataStep):
         return None if self.budget is None else "choose precisions for a budget"
 
 
+class SearchSpace(_Strict):
+    """As ``netsmith.searches.Space``, without precisions: ``quantize`` comes after the search."""
+
+    widths: bool = True
+    depth: bool = False
+    growth: Numbers = ()
+    only: Several = ()
+    ignore: Several = ()
+    round_to: Count | None = None
+    steps: Annotated[int, Field(ge=2)] = 16
+    cut: Literal["inside", "whole"] = "inside"
+
+    @model_validator(mode="after")
+    def _of_a_space(self) -> SearchSpace:
+        _ours(self.space)
+        return self
+
+    def space(self) -> Space:
+        return Space(**self.model_dump())
+
+
+class Search(DataStep):
+    """The run goes on with the best structure under the first budget."""
+
+    budgets: Annotated[tuple[Limits, ...], BeforeValidator(lambda v: (v,) if isinstance(v, dict) else _tuple(v))]
+    space: SearchSpace = SearchSpace()
+    strategy: Several = ("allocation",)
+    trials: Count = 24
+    time: Annotated[Number, Field(ge=0)] | None = None
+    heal: Count | None = None
+    finalists: Count = 3
+    workers: Count = 1
+    ray: str | None = None
+    engine: Literal["eager", "compile", "onnxruntime", "openvino"] = "eager"
+
+    @model_validator(mode="after")
+    def _known(self) -> Search:
+        if not self.budgets:
+            raise ValueError("needs one budget at least")
+        unknown = [name for name in self.strategy if name not in STRATEGIES]
+        if unknown:
+            raise ValueError(f"has no strategy {unknown[0]!r}; there are {', '.join(STRATEGIES)}")
+        return self
+
+    @property
+    def wants_data(self) -> str | None:
+        return "repair structures with"
+
+
 class _Training(DataStep):
     """The fields of ``netsmith.training.Training``; the seed is the recipe's, and checkpoints are kept by the run."""
 
@@ -366,6 +417,7 @@ STEPS: Mapping[str, type[Step]] = {
     "finetune": Finetune,
     "distil": Distil,
     "quantize": Quantize,
+    "search": Search,
     "ensemble": Ensemble,
     "evaluate": Evaluate,
     "inspect": Inspect,
