@@ -75,7 +75,7 @@ def plan_recipe(
     """
     read = read_recipe(recipe)
     work = begin(read, Path(out or "."), measuring=False)
-    keys = keys_of(read, work.opened)
+    keys = keys_of(read, work.opened, work.digest)
     there = finished_keys(Path(out)) if out is not None else frozenset()
     states: dict[str, _Stand] = {ORIGINAL: _Stand(work.opened.model, measure(work.opened.model, work.example_inputs))}
     planned = []

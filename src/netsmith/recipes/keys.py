@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from .. import __version__
-from ..sources.models import OpenModel, state_digest
+from ..sources.models import OpenModel
 from ..wiring import fingerprint
 from .reading import ORIGINAL, NamedStep, Recipe
 from .schema import Data, Distil, Ensemble
@@ -24,11 +24,17 @@ from .schema import Data, Distil, Ensemble
 _NOT_DECIDING = ("checkpoint_every", "workers", "ray")  # how it is done, not what comes of it
 
 
-def keys_of(recipe: Recipe, opened: OpenModel) -> dict[str, str]:
-    """Name of a step -> its key; "original" -> that of the model itself, measured on ``eval``."""
+def keys_of(recipe: Recipe, opened: OpenModel, digest: str) -> dict[str, str]:
+    """Name of a step -> its key; "original" -> that of the model itself, measured on ``eval``.
+
+    Args:
+        recipe: that was read.
+        opened: the original.
+        digest: of its weights (``state_digest``).
+    """
     head = recipe.head
     measured = [data_print(recipe.eval), head.metric, code_print(head.metric)]
-    model = [fingerprint(opened.model), state_digest(opened.model), _inputs_print(opened.example_inputs)]
+    model = [fingerprint(opened.model), digest, _inputs_print(opened.example_inputs)]
     keys = {ORIGINAL: _digest(__version__, str(torch.__version__), model, head.seed, measured)}
     for step in recipe.steps:
         asked = {k: v for k, v in step.options.asked().items() if k not in _NOT_DECIDING}

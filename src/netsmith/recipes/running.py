@@ -85,7 +85,7 @@ def run_recipe(
     check_folder(folder, resume=resume)
     work = begin(read, folder)
     file = os.fspath(recipe) if isinstance(recipe, str | os.PathLike) else None
-    return _Run(work, keys_of(read, work.opened), file, progress or (lambda *_: None)).to_the_end()
+    return _Run(work, keys_of(read, work.opened, work.digest), file, progress or (lambda *_: None)).to_the_end()
 
 
 def check_folder(folder: Path, *, resume: bool) -> None:
