@@ -165,7 +165,7 @@ def test_interrupted_between_and_within_steps(calls: Counter[str]) -> None:
 
 def test_a_folder_that_was_not_finished_is_made_again(calls: Counter[str]) -> None:
     run(STEPS[1:4])
-    Path("out/steps/02-cut/step.json").unlink()
+    Path("out/steps/02-cut/step.json").write_text("{")
     half = Path("out/steps/.03-prune.0123.tmp")
     half.mkdir()
     (half / "model.safetensors").write_bytes(b"half")
@@ -246,6 +246,14 @@ def test_a_folder_that_is_no_run() -> None:
     for resume in (False, True):
         with pytest.raises(FileError, match="full holds 'mine.txt' and is no run"):
             run(out="full", resume=resume)
+    Path("mine/steps/01-cut").mkdir(parents=True)
+    with pytest.raises(FileError, match="mine holds 'steps' and is no run"):
+        run(out="mine", resume=True)
+    Path("out/steps/02-cut").mkdir(parents=True)
+    Path("out/steps/00-load").mkdir()
+    with pytest.raises(FileError, match="00-load is in the way, and was made by no run"):
+        run(STEPS[1:3], resume=True)
+    assert Path("mine/steps/01-cut").is_dir() and Path("out/steps/02-cut").is_dir()
     with pytest.raises(FileError, match=r"net.py is a file"):
         run(out="net.py")
     with pytest.raises(InputError, match="no option"):

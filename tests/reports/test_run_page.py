@@ -79,7 +79,7 @@ def test_the_result_is_one_sentence_in_figures(page: Page) -> None:
 def test_commands_and_sentences_of_steps(page: Page) -> None:
     assert "netsmith search netsmith.zoo:digits_resnet --out out/a\nnetsmith report out/a" in page.text
     assert "small: 12 units were removed" in page.text
-    assert "1 candidates without accuracy" in page.text
+    assert "Not drawn: 1 of 4 candidates, which have no accuracy." in page.text
     assert "Use onnxruntime in fp32: 0.60 ms" in page.text
 
 

@@ -97,7 +97,10 @@ def check_folder(folder: Path, *, resume: bool) -> None:
     if folder.is_file():
         raise FileError(f"{folder} is a file; give a folder")
     there = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
-    if there and STEPS not in there:
+    inner = (folder / STEPS).iterdir() if (folder / STEPS).is_dir() else ()
+    steps = [entry.name for entry in inner if not entry.name.startswith(".")]
+    ours = STEPS in there and (LOADED in steps or not steps)
+    if there and not ours:
         raise FileError(f"{folder} holds {there[0]!r} and is no run; give a new folder")
     if there and not resume:
         raise FileError(f"{folder} holds a run already; go on with it by --resume (resume=True), or give a new folder")

@@ -45,7 +45,7 @@ class Finished:
 
 
 def read_finished(folder: Path) -> Finished | None:
-    """What a step left; None where it did not come to its end, or the file is damaged: then it is done again."""
+    """What a step left; None where the file is absent, damaged or of another version: then the step is done again."""
     try:
         content = json.loads((folder / STEP).read_text(encoding="utf-8"))
         if content["version"] != VERSION:
@@ -66,11 +66,15 @@ def take_finished(run: Path, wanted: Mapping[str, str]) -> dict[str, Finished]:
         folder's name -> what is there, of the steps that need not be done again.
 
     Raises:
-        FileError: the folder cannot be written.
+        FileError: the folder cannot be written, or something else is in the place of a step.
     """
     steps = run / STEPS
     try:
         for folder in _folders(steps):
+            if not (folder / STEP).exists():  # what a run makes has one from the first moment
+                if folder.name in wanted:
+                    raise FileError(f"{folder} is in the way, and was made by no run; move it away")
+                continue
             found = read_finished(folder)
             if found is None or not found.sound:
                 shutil.rmtree(folder)

@@ -73,14 +73,14 @@ def front_plot(lines: Sequence[Line], cost: str, score: str, *, id: str = "plot"
     axis |= {"tickcolor": QUIET, "automargin": True}
     figure.update_layout(
         template="none",
-        height=420,
+        height=460,
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
         font={"family": "system-ui, sans-serif", "size": 13, "color": QUIET},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         xaxis={**axis, "title": {"text": safe(COSTS.get(cost, cost))}, "rangemode": "tozero", "exponentformat": "SI"},
         yaxis={**axis, "title": {"text": safe(score)}, "range": [min(heights) - room, max(heights) + room]},
-        legend={"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"},
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         hoverlabel={"bgcolor": "#22303c", "font": {"color": "#ffffff"}, "align": "left"},
     )
     config = {"displaylogo": False, "responsive": True, "displayModeBar": False}
@@ -111,7 +111,7 @@ def lines_of(run: RunRecord, cost: str, score: str, *, named: str = "") -> list[
     )
     lines.append(Line(f"{prefix}front", points(front), joined=True, group=named))
     steps = points_of([(step.name, step.cost, step.scores, "step") for step in run.steps], cost, score)
-    lines.append(Line(f"{prefix}steps", steps, joined=True, group=named))
+    lines.append(Line(f"{prefix}steps", steps, joined=not run.candidates, group=named))
     chosen = points([each for each in run.candidates if each.chosen])
     lines.append(Line(f"{prefix}result", chosen or steps[1:][-1:], chosen=True, group=named))
     return lines

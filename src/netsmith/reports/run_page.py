@@ -85,7 +85,7 @@ def front(run: RunRecord) -> str:
             "Nothing was scored: give labelled data (--eval DATA) to see a score against the cost.", "quiet"
         )
     hidden = sum(1 for c in run.candidates if score not in c.scores)
-    note = f"{hidden:,} candidates without {score} (rejected before it was measured) are not drawn." if hidden else ""
+    note = f"Not drawn: {hidden:,} of {len(run.candidates):,} candidates, which have no {score}." if hidden else ""
     return plot + paragraph(note, "quiet") + candidates(run)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
-from statistics import median
 
 from .elements import Cell, details, name, table, words
 from .numbers import percent
@@ -12,7 +12,7 @@ from .record import AxisRecord
 from .short_names import short_names
 
 LABELLED = 64  # up to so many axes have their names beside them
-LETTERS = 18  # of a name, so that it fits a phone
+LETTERS = 16  # of a name, so that it fits a phone
 
 
 def silhouette(axes: Sequence[AxisRecord], *, id: str = "silhouette") -> str:
@@ -29,23 +29,17 @@ def silhouette(axes: Sequence[AxisRecord], *, id: str = "silhouette") -> str:
 
 def picture(axes: Sequence[AxisRecord], *, id: str) -> str:
     """The bars alone. Lengths are shares of the picture's width, so nothing is scaled on a phone but their length."""
-    labelled = len(axes) <= LABELLED
-    step = 16 if labelled else max(3, min(8, 900 // len(axes)))
-    centre, room = (60.0, 50.0) if labelled else (50.0, 98.0)
-    longest = _longest(axes)
+    frame = _frame(axes)
     short = short_names([axis.name for axis in axes])
-    rows = [
-        _row(axis, _brief(short[axis.name]) if labelled else "", 8 + i * step, step, centre, room / longest, id)
-        for i, axis in enumerate(axes)
-    ]
-    height = len(axes) * step + 16
+    rows = [_row(axis, _brief(short[axis.name]), 8 + i * frame.step, frame, id) for i, axis in enumerate(axes)]
+    height = len(axes) * frame.step + 16
     before, after = sum(axis.before > 0 for axis in axes), sum(axis.after > 0 for axis in axes)
-    alt = f"Silhouette of the network: {before} axes before, {after} after. The table below gives every width."
     return (
-        f"<svg class=silhouette role=img aria-label='{alt}' width='100%' height='{height}'>"
+        f"<svg class=silhouette role=img width='100%' height='{height}' "
+        f"aria-label='Silhouette of the network: {before} axes before, {after} after'>"
         f"<defs><pattern id='{id}-gone' width=6 height=6 patternUnits=userSpaceOnUse patternTransform='rotate(45)'>"
         "<rect class=ghost width=6 height=6 /><rect class=hatch width=2 height=6 /></pattern></defs>"
-        f"{''.join(rows)}<line class=spine x1='{centre}%' x2='{centre}%' y1=0 y2='{height}' /></svg>"
+        f"{''.join(rows)}<line class=spine x1='{frame.centre}%' x2='{frame.centre}%' y1=0 y2='{height}' /></svg>"
     )
 
 
@@ -77,36 +71,62 @@ def widths(axes: Sequence[AxisRecord]) -> str:
     return table("Width of every axis", ("axis", "before", "after", "kept", "why it cannot change"), rows)
 
 
-def _row(axis: AxisRecord, label: str, top: int, step: int, centre: float, scale: float, id: str) -> str:
-    cut = 1 / scale * (50.0 if label else 98.0)
+@dataclass(frozen=True)
+class _Frame:
+    """Where bars lie.
+
+    Attributes:
+        labelled: names and widths stand beside the bars.
+        step: pixels from one bar to the next.
+        centre, room: middle of the bars and length of the longest, in percent of the picture.
+        longest: units of a bar that fills the room; wider ones are cut off.
+    """
+
+    labelled: bool
+    step: int
+    centre: float
+    room: float
+    longest: int
+
+    def bar(self, kind: str, width: int, top: int, fill: str = "") -> str:
+        length = max(self.room * min(width / self.longest, 1), 0.4)
+        place = f"x='{self.centre - length / 2:.2f}%' y='{top}' width='{length:.2f}%' height='{self.step - 2}'"
+        return f"<rect class={kind} {place} rx=2{fill} />"
+
+
+def _frame(axes: Sequence[AxisRecord]) -> _Frame:
+    """A vocabulary beside hidden sizes would make these invisible: it is cut off at four times what most have."""
+    sizes = sorted(max(axis.before, axis.after) for axis in axes)
+    longest = min(sizes[-1], 4 * sizes[len(sizes) * 4 // 5]) or 1
+    if len(axes) <= LABELLED:
+        return _Frame(True, 16, 54.0, 44.0, longest)
+    return _Frame(False, max(3, min(8, 900 // len(axes))), 50.0, 98.0, longest)
+
+
+def _row(axis: AxisRecord, label: str, top: int, frame: _Frame, id: str) -> str:
     bars = []
     if axis.after == 0:
-        bars.append(_bar("gone", axis.before, top, step, centre, scale, cut, f" fill='url(#{id}-gone)'"))
+        bars.append(frame.bar("gone", axis.before, top, f" fill='url(#{id}-gone)'"))
     else:
         kind = "frozen" if axis.frozen and axis.after == axis.before else "after"
         if axis.after > axis.before:
-            bars.append(_bar("grown", axis.after, top, step, centre, scale, cut))
+            bars.append(frame.bar("grown", axis.after, top))
         if axis.before:
-            bars.append(_bar("ghost", axis.before, top, step, centre, scale, cut))
-            bars.append(_bar(kind, min(axis.before, axis.after), top, step, centre, scale, cut))
-    if max(axis.before, axis.after) > cut:
-        for side in (centre - cut * scale / 2, centre + cut * scale / 2):
-            bars.append(f"<rect class=break x='{side - 1.2:.2f}%' y='{top}' width='2' height='{step - 2}' />")
+            bars.append(frame.bar("ghost", axis.before, top))
+            bars.append(frame.bar(kind, min(axis.before, axis.after), top))
+    if max(axis.before, axis.after) > frame.longest:
+        for side in (-1, 1):
+            left = frame.centre + side * (frame.room / 2 - 1.5)
+            bars.append(f"<rect class=break x='{left:.2f}%' y='{top}' width='2' height='{frame.step - 2}' />")
     texts = ""
-    if label:
+    if frame.labelled:
         width = f"{axis.before:,}" if axis.before == axis.after else f"{axis.before:,} → {axis.after:,}"
-        base = top + step - 5
+        base = top + frame.step - 5
         texts = (
-            f"<text class=axis x='33%' y='{base}' text-anchor=end>{escape(label)}</text>"
-            f"<text class=width x='86.5%' y='{base}'>{width}</text>"
+            f"<text class=axis x='31%' y='{base}' text-anchor=end>{escape(label)}</text>"
+            f"<text class=width x='77.5%' y='{base}'>{width}</text>"
         )
     return f"<g><title>{escape(_words(axis))}</title>{''.join(bars)}{texts}</g>"
-
-
-def _bar(kind: str, width: int, top: int, step: int, centre: float, scale: float, cut: float, fill: str = "") -> str:
-    length = max(min(width, cut) * scale, 0.4)
-    left = centre - length / 2
-    return f"<rect class={kind} x='{left:.2f}%' y='{top}' width='{length:.2f}%' height='{step - 2}' rx=2{fill} />"
 
 
 def _words(axis: AxisRecord) -> str:
@@ -117,12 +137,6 @@ def _words(axis: AxisRecord) -> str:
     if axis.after == axis.before:
         return f"{axis.name}: {axis.before:,} units{f'; cannot change: {axis.frozen}' if axis.frozen else ''}"
     return f"{axis.name}: {axis.before:,} units before, {axis.after:,} after ({percent(axis.after / axis.before)})"
-
-
-def _longest(axes: Sequence[AxisRecord]) -> float:
-    """Width of a bar that fills the room. Wider ones (a vocabulary beside hidden sizes) are cut off."""
-    sizes = [max(axis.before, axis.after) for axis in axes]
-    return min(max(sizes), 6 * median(sizes)) or 1
 
 
 def _brief(text: str) -> str:
