@@ -158,7 +158,7 @@ def offered_axes(wiring: Wiring, space: Space) -> list[str]:
 def made_by(axis: Axis, pattern: str) -> bool:
     """Whether the axis has a name like this, or all tensors that make it have, or lie in modules that have."""
     makers = [m.tensor for m in axis.members if m.role == "producer"]
-    return bool(makers) and all(_named(tensor, pattern) for tensor in makers) or fnmatchcase(axis.name, pattern)
+    return (bool(makers) and all(_named(tensor, pattern) for tensor in makers)) or fnmatchcase(axis.name, pattern)
 
 
 def _named(tensor: str, pattern: str) -> bool:
