@@ -33,6 +33,7 @@ def test_exactly_these_commands() -> None:
         "quantize",
         "report",
         "run",
+        "search",
         "shrink",
         "sparsify",
         "verify",

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from random import Random
-from typing import Any
 
 from ..searches.candidate import Candidate, best_first
 from ..searches.fitting import fitted
-from ..searches.referee import Referee
+from ..searches.referee import Ask, Referee
 from ..searches.steering import Steered, timed
 from ..searches.strategies.uniform import uniform_structure
-from ..searches.structure import Structure
 from .judging import Workbench
 
 _AIM, _ROUNDS = 0.975, 3
@@ -20,15 +18,17 @@ _AIM, _ROUNDS = 0.975, 3
 
 def judge_finalists(referee: Referee, strategies: Sequence[str], count: int, heal: bool, seed: int) -> None:
     """The best of each strategy under each budget, and the uniform structure beside them."""
-    judged = tuple(referee.candidates)
-    for number, limits in enumerate(referee.problem.limits):
+    judged, problem = tuple(referee.candidates), referee.problem
+    asks: list[Ask] = []
+    for number, limits in enumerate(problem.limits):
         for origin in dict.fromkeys((*strategies, "uniform")):
-            fitting = [c for c in judged if c.origin == origin and referee.problem.excess(c.structure, limits) <= 1]
+            fitting = [c for c in judged if c.origin == origin and problem.excess(c.structure, limits) <= 1]
             chosen = list(dict.fromkeys(c.structure for c in best_first(fitting)))[:count]
             if origin == "uniform" and not chosen:
-                made = uniform_structure(referee.problem, limits, seed)
+                made = uniform_structure(problem, limits, seed)
                 chosen = [] if made is None else [made]
-            _judge(referee, origin, chosen, number, heal)
+            asks += [Ask(each, number, origin, finely=True, heal=heal) for each in chosen]
+    referee.judged(asks)
 
 
 def time_finalists(referee: Referee, bench: Workbench, times: Mapping[int, Steered]) -> None:
@@ -48,14 +48,8 @@ def time_finalists(referee: Referee, bench: Workbench, times: Mapping[int, Steer
             limits["macs"] = best.cost.macs * _AIM / max(slower, 1.0)
             narrower = fitted(referee.problem, best.structure, limits, Random(0))
             heal = bool(referee.specs[best.name]["heal"])
-            todo = [] if narrower is None else _judge(referee, best.origin, [narrower], number, heal)
-            todo = [candidate for candidate in todo if candidate.rejected is None]
-
-
-def _judge(referee: Referee, origin: str, structures: Sequence[Structure], budget: int, heal: bool) -> list[Candidate]:
-    how: dict[str, Any] = {"most": None, "finely": True, "heal": heal}
-    referee.begin(origin, 0)
-    return referee.judged(structures, [how] * len(structures), budget)
+            asks = [] if narrower is None else [Ask(narrower, number, best.origin, finely=True, heal=heal)]
+            todo = [candidate for candidate in referee.judged(asks) if candidate.rejected is None]
 
 
 def _is_final(referee: Referee, candidate: Candidate) -> bool:

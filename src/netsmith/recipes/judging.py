@@ -43,7 +43,7 @@ class Workbench:
         held_out: batches to measure the divergence from the original's outputs on.
         evaluate: model -> score or scores; None: only the divergence counts.
         objective, higher: name of the score that decides, and whether higher is better.
-        heal: epochs of distillation, or ``(edited, original) -> trained``. Healing that makes the score worse is undone.
+        heal: epochs of distillation, or ``(edited, original) -> trained``; undone where the score gets worse.
         data: to distil on.
         folder: where healed models are kept; None: nowhere, they are made again when they are asked for.
     """

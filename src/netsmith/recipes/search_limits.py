@@ -43,7 +43,22 @@ def limits_of(
             times[number] = steered(problem, partial(_latency_limit, budget, whole), made, table, engine=engine)
             allowed["macs"] = min(allowed.get("macs", float("inf")), times[number].macs)
         limits.append(allowed)
-    return tuple(limits), times
+    return tuple(limits), _alike(times, budgets, whole)
+
+
+def _alike(times: Mapping[int, Steered], budgets: Sequence[Budget], whole: Cost) -> dict[int, Steered]:
+    """All in milliseconds of the same moment: the original took another time for each budget, as machines do."""
+    reference = next((steering.original_ms for steering in times.values()), 0.0)
+    return {
+        number: replace(
+            steering,
+            original_ms=reference,
+            limit_ms=_latency_limit(budgets[number], whole, reference),
+            measured_ms=steering.measured_ms * reference / steering.original_ms,
+            sum_of_parts_ms=steering.sum_of_parts_ms * reference / steering.original_ms,
+        )
+        for number, steering in times.items()
+    }
 
 
 def _divided(problem: Problem, limits: Mapping[str, float], seed: int, macs: float) -> Structure | None:

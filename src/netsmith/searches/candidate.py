@@ -20,8 +20,8 @@ class Candidate:
         cost: of the built model; what was predicted where it was rejected unbuilt.
         value: the objective, higher = better whatever it is; -inf where it was not scored.
         scores: all that ``evaluate`` said.
-        divergence: of its outputs from the original's on held-out batches, before healing; None where not measured.
-        healed: whether it was trained after its repair.
+        divergence: of its outputs from the original's on held-out batches; None where not measured.
+        healed: whether it was trained after its repair; that is undone where it makes the score worse.
         predicted_ms: latency by the sum of parts, where it was measured.
         budget: number of the budget that it was made for; None: of no single one.
         rejected: why it was not scored, or is no result.

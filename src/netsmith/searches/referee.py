@@ -13,6 +13,33 @@ from .problem import Problem
 from .structure import Structure
 from .trials import Outcome, Trial
 
+
+@dataclass(frozen=True)
+class Ask:
+    """What is to be judged.
+
+    Attributes:
+        structure: from the menus.
+        budget: number of the budget that it is for; None: of no single one.
+        origin: who proposes it.
+        most: the divergence beyond which it is not evaluated in full; None: it always is.
+        finely: whether its layers are refitted together.
+        heal: whether it is trained.
+    """
+
+    structure: Structure
+    budget: int | None
+    origin: str
+    most: float | None = None
+    finely: bool = False
+    heal: bool = False
+
+    def spec(self) -> dict[str, Any]:
+        """What a trial says of it."""
+        how = {"most": self.most, "finely": self.finely, "heal": self.heal}
+        return {"structure": self.structure.as_json(), **how}
+
+
 Run = Callable[[Sequence[Trial]], list[Outcome]]
 
 _ENOUGH = 4  # judged structures of a budget before a small batch may reject the next
@@ -29,7 +56,6 @@ class Referee:
         about: digest of the model, the data and the options: in every trial's spec.
         value: scores -> the objective, higher = better.
         deadline: ``time.monotonic()`` after which no generation is begun; None: never.
-        told: called with each new candidate.
     """
 
     problem: Problem
@@ -37,7 +63,6 @@ class Referee:
     about: str
     value: Callable[[Mapping[str, float]], float]
     deadline: float | None = None
-    told: Callable[[Candidate], None] | None = None
     candidates: list[Candidate] = field(default_factory=list)
     specs: dict[str, dict[str, Any]] = field(default_factory=dict)
     left: int = 0
@@ -59,47 +84,32 @@ class Referee:
         new = [s for s in dict.fromkeys(structures) if s not in known]
         new = [] if self.over else new[: self.left]
         self.left -= len(new)
-        found = self.judged(new, [{"most": self._most(budget), "finely": False, "heal": False}] * len(new), budget)
+        found = self.judged([Ask(each, budget, self.origin, most=self._most(budget)) for each in new])
         self._known |= {(self.origin, candidate.structure): candidate for candidate in found}
         by_structure = known | {candidate.structure: candidate for candidate in found}
         return [by_structure[s] for s in structures if s in by_structure]
 
-    def judged(
-        self, structures: Sequence[Structure], hows: Sequence[Mapping[str, Any]], budget: int | None
-    ) -> list[Candidate]:
-        """One candidate a structure; those over the budget are rejected without a trial.
-
-        Args:
-            structures: any number.
-            hows: of each "most", "finely" and "heal", as a trial's spec has them.
-            budget: number of the budget that they are for.
-        """
-        limits = None if budget is None else self.problem.limits[budget]
-        excesses = [excess(self.problem.cost(s), limits) for s in structures]
+    def judged(self, asks: Sequence[Ask]) -> list[Candidate]:
+        """One candidate for each that is asked; those over their budget are rejected without a trial."""
         first = self._trials
-        asked = [
-            {"about": self.about, "structure": s.as_json(), **how} for s, how in zip(structures, hows, strict=True)
-        ]
-        trials = [Trial(first + i, spec) for i, spec in enumerate(asked) if excesses[i] is None]
-        self._trials += len(structures)
+        self._trials += len(asks)
+        limits = [None if ask.budget is None else self.problem.limits[ask.budget] for ask in asks]
+        costs = [self.problem.cost(ask.structure) for ask in asks]
+        excesses = [excess(cost, limit) for cost, limit in zip(costs, limits, strict=True)]
+        specs = [{"about": self.about, **ask.spec()} for ask in asks]
+        trials = [Trial(first + i, spec) for i, spec in enumerate(specs) if excesses[i] is None]
         outcomes = {outcome.number: outcome for outcome in self.run(trials)} if trials else {}
         found = []
-        for i, (chosen, spec) in enumerate(zip(structures, asked, strict=True)):
-            number = first + i
-            candidate = Candidate(
-                f"{self.origin}-{number:03d}",
-                self.origin,
-                chosen,
-                self.problem.cost(chosen),
-                healed=bool(spec["heal"]),
-                budget=budget,
-                rejected=excesses[i],
-            )
-            candidate = self._scored(candidate, outcomes[number], limits) if number in outcomes else candidate
+        for i, ask in enumerate(asks):
+            name = f"{ask.origin}-{first + i:03d}"
+            candidate = Candidate(name, ask.origin, ask.structure, costs[i], healed=ask.heal, budget=ask.budget)
+            outcome = outcomes.get(first + i)
+            if outcome is None:
+                candidate = replace(candidate, rejected=excesses[i])
+            else:
+                candidate = self._scored(candidate, outcome, limits[i])
             found.append(candidate)
-            self.specs[candidate.name] = spec
-            if self.told:
-                self.told(candidate)
+            self.specs[name] = specs[i]
         self.candidates += found
         return found
 
