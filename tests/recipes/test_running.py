@@ -272,7 +272,8 @@ def test_extras_are_asked_for_before_the_first_step(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_record_is_json() -> None:
-    run([{"export": {"to": "torch-export"}}])
+    run([{"export": {"to": "torch-export"}}, "report"])
+    assert "torch-export" in Path("out/report.html").read_text()
     content = json.loads(Path("out/run.json").read_text())
     assert content["steps"][1]["folder"] == "steps/01-export"
     assert Path("out/steps/01-export/torch-export/model.pt2").is_file()
