@@ -29,6 +29,7 @@ def test_exactly_these_commands() -> None:
         "merge",
         "merge-models",
         "quantize",
+        "report",
         "shrink",
         "sparsify",
         "verify",

@@ -12,6 +12,7 @@ import netsmith
 from netsmith.errors import FileError, InputError
 from netsmith.reports.tensorboard import picture, tensorboard
 from netsmith.training import finetune
+from run_records import full_run
 
 pytest.importorskip("tensorboard")
 
@@ -36,6 +37,26 @@ def test_curves_and_structure_are_there(tmp_path: Path) -> None:
     assert found.Scalars("training/loss")[0].value == pytest.approx(told[0]["loss"])
     assert found.Images("structure/axes")
     assert found.Histograms("structure/widths")[0].histogram_value.max == 8
+
+
+def test_a_run_has_scores_options_and_graph(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    run = full_run()
+    with tensorboard(tmp_path) as board:
+        board.run(run)
+        board.graph(netsmith.trace(nn.Linear(4, 3), torch.randn(2, 4)))
+    found = EventAccumulator(str(tmp_path)).Reload()
+    assert [event.value for event in found.Scalars("steps/accuracy")] == pytest.approx([0.95, 0.94])
+    assert [event.value for event in found.Scalars("steps/macs")] == [1_000_000, 500_000]
+    assert [event.value for event in found.Scalars("candidates/evolution/accuracy")] == pytest.approx([0.90, 0.94])
+    assert found.Scalars("result/accuracy")[0].value == pytest.approx(0.94)
+    assert "output" in [node.name for node in found.Graph().node]
+    data = found.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    options = HParamsPluginData.FromString(data).session_start_info.hparams
+    assert options["trials"].number_value == 40
+    assert options["budget"].string_value == '{"macs": 0.5}'
 
 
 def test_bars_are_as_long_as_axes_are_wide() -> None:

@@ -21,6 +21,7 @@ from .merge import merge
 from .merge_models import merge_models
 from .options import Debug
 from .quantize import quantize
+from .report import report
 from .shrink import shrink
 from .sparsify import sparsify
 from .verify import verify
@@ -86,6 +87,7 @@ app.command(
     "--kind cascade --target-cost 50% --data digits:validation --eval digits:test --input 1,1,8,8 --out out/both"
 )(ensemble)
 app.command(epilog="Example:  netsmith verify out/small")(verify)
+app.command(epilog="Example:  netsmith report out/small --open")(report)
 app.command(epilog="Example:  netsmith export out/small --to openvino --out out/openvino")(export)
 app.command(epilog="Example:  netsmith measure torchvision:mobilenet_v2 --json")(measure)
 
