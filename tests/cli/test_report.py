@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+import netsmith.wiring
 from html_pages import Page
 from netsmith.cli import app
+from netsmith.errors import CaptureError
 from netsmith.reports.record import RUN, read_run, write_run
 from run_records import full_run, small_run
 
@@ -120,6 +122,16 @@ def test_commands_write_the_record_and_chains_tell_of_the_whole_chain(here: Path
     for folder in ("small", "sparse", "tuned"):
         run("report", folder)
         run("verify", folder, "--model", "net.py:model")
+
+
+def test_a_model_that_cannot_be_read_again_is_saved_all_the_same(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(model: object, example_inputs: object) -> None:
+        raise CaptureError("forward is in a mood")
+
+    monkeypatch.setattr(netsmith.wiring, "trace", refuse)
+    done = run("shrink", "net.py:model", "--budget", "params=50%", "--out", "small")
+    assert "run.json tells of no widths and blocks: forward is in a mood" in done.stderr
+    assert read_run(Path("small")).axes == () and read_run(Path("small")).steps[-1].checks
 
 
 def test_tensorboard_gets_the_same_run(here: Path) -> None:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ..errors import NetsmithError
 from .called import asked, command_line, command_name
 from .group import FAILED
 from .models import ModelSource, OpenModel
-from .output import emit_json, out
+from .output import emit_json, note, out
 from .saved import SOURCE, source_text
 from .verify import verdict_json, verdict_table
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ..checks import Verdict
     from ..recipes import Result, Step
     from ..reports.record import RunRecord
+    from ..wiring import Wiring
     from .datasets import Evaluation
 
 
@@ -60,7 +62,6 @@ def _record(
     result: Result, source: ModelSource, opened: OpenModel, evaluate: Evaluation | None, start: nn.Module
 ) -> RunRecord:
     from ..reports.filling import record_of
-    from ..wiring import trace
 
     options = asked()
     if start is not opened.model and result.steps[0].name == "original":
@@ -70,7 +71,7 @@ def _record(
     found = {name: evaluate.classes(model) for name, model in ends.items()} if evaluate is not None else {}
     return record_of(
         result,
-        trace(opened.model, opened.example_inputs),
+        _wiring(opened),
         title=f"{command_name()}: {source.model}",
         model=source.model,
         command=[command_line()],
@@ -79,6 +80,17 @@ def _record(
         classes={name: classes for name, classes in found.items() if classes is not None},
         influence=result.influence if options.get("influence", "divergence") == "divergence" else None,
     )
+
+
+def _wiring(opened: OpenModel) -> Wiring | None:
+    """Of the original; None where it cannot be read: what was made of it, perhaps in hours, is saved all the same."""
+    from ..wiring import trace
+
+    try:
+        return trace(opened.model, opened.example_inputs)
+    except NetsmithError as error:
+        note(f"run.json tells of no widths and blocks: {error}")
+        return None
 
 
 def tell(

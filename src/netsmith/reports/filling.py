@@ -35,7 +35,7 @@ class ResultLike(Protocol):
 
 def record_of(
     result: ResultLike,
-    wiring: Wiring,
+    wiring: Wiring | None,
     *,
     title: str,
     model: str,
@@ -53,7 +53,7 @@ def record_of(
 
     Args:
         result: of ``shrink``, ``cut``, ... or anything with a plan, a verdict and steps.
-        wiring: of the original.
+        wiring: of the original; None where it cannot be read: the record has no axes and blocks then.
         title: heading of the report.
         model: how the original is named.
         kind, command, asked, seed, seconds: see ``RunRecord``.
@@ -72,8 +72,10 @@ def record_of(
         asked={name: plain(value) for name, value in (asked or {}).items()},
         machine=machine_facts(),
         steps=steps_of(result.steps, result.verdict, left=result.plan.all_left, classes=classes),
-        axes=axes_of(wiring, result.plan),
-        blocks=blocks_of(wiring, result.plan, influence=influence, sensitivity=sensitivity),
+        axes=() if wiring is None else axes_of(wiring, result.plan),
+        blocks=blocks_of(wiring, result.plan, influence=influence, sensitivity=sensitivity)
+        if wiring is not None
+        else (),
         engines=tuple(engines),
     )
 

@@ -11,7 +11,7 @@ from .numbers import compact, score_text
 from .record import CandidateRecord, CostRecord, RunRecord
 
 # Each can be told from white and from black.
-COLOURS = ("#2d87a8", "#c8732b", "#8a6bb8", "#5b8c3a", "#b8476b", "#7a7f87")
+COLOURS = ("#2d87a8", "#c8732b", "#8a6bb8", "#5b8c3a", "#b8476b", "#7a7f87", "#5a78d6", "#a08a1f")
 MARKS = ("circle", "square", "diamond", "triangle-up", "x", "cross")
 QUIET = "#7a8791"
 COSTS = {
