@@ -25,7 +25,7 @@ BUDGETS = (Budget(macs=0.7), Budget(macs=0.4))
 def searched(**more: Any) -> Study:
     model, x, data = task()
     options: dict[str, Any] = {"budgets": BUDGETS, "evaluate": accuracy, "trials": 4, "finalists": 1}
-    return search(model, x, data=data, **{**options, **more})
+    return search(model, x, **{**options, "data": data, **more})
 
 
 @pytest.fixture(scope="module")
@@ -136,18 +136,21 @@ def test_healing_that_makes_it_worse_is_undone() -> None:
 
 def test_integers_and_growth() -> None:
     pytest.importorskip("torchao")
-    wide = structure({"blocks.0.wide.weight:0": 24, "blocks.2.wide.weight:0": 4}, precision="int8")
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 3)).eval()
+    _, x, data = task()
 
     def propose(problem: Any, judge: Any, trials: int, seed: int) -> None:
-        judge([wide, Structure(precision="int8")], 0)
+        judge([structure({"0.weight:0": 96, "2.weight:0": 16}, precision="int8"), Structure(precision="int8")], 0)
 
     space = Space(growth=(1.5,), precision=("int8",), steps=4)
-    found = searched(space=space, strategy=propose, budgets=Budget(params=1.0), evaluate=None)
+    found = search(model, x, data=data, space=space, strategy=propose, budgets=Budget(params=1.0), finalists=1)
     grown, integers = found.candidates[:2]
     assert grown.origin == "propose" and grown.rejected is None and integers.rejected is None
-    assert integers.cost.bytes < found.original.cost.bytes
+    assert integers.cost.bytes < 0.5 * found.original.cost.bytes
     built = found.build(grown)
     assert built.verdict and built.plan.before and built.plan.precisions
+    assert built.model[0].bias.shape == (96,) and built.model[2].bias.shape == (16,)  # type: ignore[index, union-attr]
 
 
 def test_time_that_is_up_and_failing_candidates() -> None:
