@@ -13,7 +13,7 @@ import pytest
 from torch import nn
 
 from netsmith.errors import InputError
-from netsmith.searches.trials import run_trials
+from netsmith.searches.trials import Runner, run_trials
 from trial_work import Unwelcome, measured, refuse, small_model, trials
 
 
@@ -52,7 +52,11 @@ def test_two_workers_of_which_trials_kill_some(capfd: pytest.CaptureFixture[str]
     before = [p.detach().clone() for p in model.parameters()]
     work = functools.partial(measured, model=model)
     given = trials(5, **{"raise": 1, "die": 3})
-    outcomes = run_trials(given, work, workers=2, retries=1)
+    with Runner(work, workers=2, retries=1) as runner:
+        outcomes = runner.run(given)
+        there = {worker.pid for worker in multiprocessing.active_children()}
+        assert runner.run(trials(2)) == run_trials(trials(2), work)
+        assert {worker.pid for worker in multiprocessing.active_children()} <= there
     here = run_trials([t for t in given if t.number != 3], work)
     assert [o for o in outcomes if o.number != 3] == here
     assert outcomes[3].error == "its worker process died 2 times, last by signal 9 (out of memory?)"

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from netsmith.errors import InputError, MissingExtraError
-from netsmith.searches.trials import Outcome, Trial, digest, run_trials
+from netsmith.searches.trials import Outcome, Runner, Trial, digest, run_trials
 from trial_work import measured, small_model, trials
 
 
@@ -99,6 +99,12 @@ def test_our_own_errors_keep_their_words() -> None:
 def test_bad_input(given: list[Trial], options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         run_trials(given, squared, **options)
+
+
+def test_one_batch_after_the_other() -> None:
+    with Runner(squared) as runner:
+        assert [o.values for o in runner.run(trials(2))] == [{"y": 0}, {"y": 1}]
+        assert runner.run(trials(3))[2] == Outcome(2, {"y": 4}, 0.0)
 
 
 def test_the_digest_is_of_the_content() -> None:

@@ -90,8 +90,7 @@ class Processes:
         except (EOFError, OSError):
             return self._bury(worker)
         if isinstance(message, Result):
-            key, worker.key = worker.key, None
-            assert key is not None
+            key, worker.key = worker.key or "", None
             return key, message
         if message == "hello":
             _send(worker, self._parcel)
