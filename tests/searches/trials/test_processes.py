@@ -53,10 +53,11 @@ def test_two_workers_of_which_trials_kill_some(capfd: pytest.CaptureFixture[str]
     work = functools.partial(measured, model=model)
     given = trials(5, **{"raise": 1, "die": 3})
     with Runner(work, workers=2, retries=1) as runner:
-        outcomes = runner.run(given)
+        runner.run(trials(2))
         there = {worker.pid for worker in multiprocessing.active_children()}
-        assert runner.run(trials(2)) == run_trials(trials(2), work)
-        assert {worker.pid for worker in multiprocessing.active_children()} <= there
+        assert runner.run(trials(3)) == run_trials(trials(3), work)
+        assert there <= {worker.pid for worker in multiprocessing.active_children()}, "workers stay between batches"
+        outcomes = runner.run(given)
     here = run_trials([t for t in given if t.number != 3], work)
     assert [o for o in outcomes if o.number != 3] == here
     assert outcomes[3].error == "its worker process died 2 times, last by signal 9 (out of memory?)"
