@@ -59,7 +59,7 @@ def main(summary: Path) -> None:
     image.parent.mkdir(exist_ok=True)
     run = json.loads(summary.with_name("run.json").read_text(encoding="utf-8"))
     steps = json.loads(summary.read_text(encoding="utf-8"))
-    image.write_text(picture(steps, run["settings"]["batch"]), encoding="utf-8")
+    image.write_text(picture(steps, run["asked"]["batch"]), encoding="utf-8")
     print(f"{image} drawn from {summary}")
 
 

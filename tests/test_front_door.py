@@ -12,8 +12,8 @@ import netsmith
 from code_blocks import ROOT, run_python
 
 NAMES = """
-Budget Cost NetsmithError Plan Result Verdict Wiring apply cut load measure plan_cut plan_removal save scores shrink
-trace verify
+Budget Cost NetsmithError Plan Result Study Verdict Wiring apply cut load measure plan_cut plan_removal save scores
+search shrink trace verify
 """.split()
 FUNCTIONS = [name for name in NAMES if name.islower() and name != "scores"]
 

@@ -45,7 +45,7 @@ def test_the_make_targets_exist() -> None:
             assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), f"make {target} is not in the Makefile"
 
 
-@pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md", "docs/python.md", "docs/cli.md"])
+@pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md", "docs/python.md", "docs/cli.md", "docs/search.md"])
 def test_links_lead_somewhere(file: str) -> None:
     text = (ROOT / file).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)(?:#[\w-]*)?\)", text):

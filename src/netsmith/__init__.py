@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from .plans import Plan as Plan
     from .plans import plan_removal as plan_removal
     from .recipes import Result as Result
-    from .recipes import cut as cut
-    from .recipes import shrink as shrink
+    from .recipes import Study as Study
+    from .recipes.cut import cut as cut
+    from .recipes.search import search as search
+    from .recipes.shrink import shrink as shrink
     from .searches import plan_cut as plan_cut
     from .surgery import apply as apply
     from .wiring import Wiring as Wiring
@@ -37,6 +39,7 @@ _ROOM_OF = {
     "NetsmithError": "errors",
     "Plan": "plans",
     "Result": "recipes",
+    "Study": "recipes",
     "Verdict": "checks",
     "Wiring": "wiring",
     "apply": "surgery",
@@ -46,6 +49,7 @@ _ROOM_OF = {
     "plan_cut": "searches",
     "plan_removal": "plans",
     "save": "files",
+    "search": "recipes",
     "shrink": "recipes",
     "trace": "wiring",
     "verify": "checks",

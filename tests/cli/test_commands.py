@@ -182,7 +182,13 @@ def test_shrink_and_verify(file: str) -> None:
     assert data["verdict"]["ok"]
     assert data["steps"][0]["name"] == "original"
     assert data["steps"][-1]["macs"] <= 0.5 * data["steps"][0]["macs"]
-    assert {f.name for f in Path("small").iterdir()} == {"model.safetensors", "plan.json", "card.md", "source.json"}
+    assert {f.name for f in Path("small").iterdir()} == {
+        "model.safetensors",
+        "plan.json",
+        "card.md",
+        "source.json",
+        "run.json",
+    }
 
     # net.py is code of its own: it runs only if the user names it.
     assert f"netsmith verify small --model {file}:model" in refused("verify", "small")

@@ -69,7 +69,7 @@ def test_it_prints_what_is_gone(file: str) -> None:
     done = CliRunner().invoke(app, [*args, "--html", "report.html"])
     assert done.exit_code == 0, done.output
     page = Path("report.html").read_text(encoding="utf-8")
-    assert "What was cut" in page and "Influence of every block of the original" in page
+    assert "<h2>Blocks</h2>" in page and "Divergence of the outputs when the block returns its input" in page
     assert "removed" in done.stdout and "netsmith verify short" in done.stdout
 
 

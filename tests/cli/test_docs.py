@@ -29,6 +29,8 @@ def test_exactly_these_commands() -> None:
         "merge",
         "merge-models",
         "quantize",
+        "report",
+        "search",
         "shrink",
         "sparsify",
         "verify",

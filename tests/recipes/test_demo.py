@@ -14,6 +14,8 @@ from netsmith.data import batches, digits
 from netsmith.errors import FileError
 from netsmith.files import load
 from netsmith.recipes.demo import DemoProgress, DemoResult, DemoSettings, run_demo
+from netsmith.reports.record import read_run
+from netsmith.reports.run_page import run_page
 from netsmith.zoo import digits_resnet
 
 REDUCED = DemoSettings(width=16, epochs=14, distil_epochs=8)
@@ -62,9 +64,17 @@ def test_the_files(run) -> None:
     for step in summary:
         assert list(step) == ["name", "params", "macs", "bytes", "latency_ms", "accuracy", "f1"]
         assert all(step[key] > 0 for key in ("params", "macs", "bytes", "latency_ms"))
-    assert json.loads((result.folder / "run.json").read_text())["reload_bit_equal"] is True
+    run_record = read_run(result.folder)
+    assert run_record.kind == "demo" and run_record.seconds > 0
+    assert [check.name for check in run_record.steps[-1].checks][-1] == "reload"
+    assert all(check.status != "failed" for check in run_record.steps[-1].checks)
+    assert run_record.steps[-1].scores == result.steps[-1].scores
+    assert [len(step.classes.confusion) for step in run_record.steps if step.classes] == [10, 10]
+    assert {axis.name: (axis.before, axis.after) for axis in run_record.axes}["fc.weight:0"] == (10, 10)
+    assert sum(axis.after < axis.before for axis in run_record.axes) > 3
     assert len(load_file(result.folder / "model.safetensors")) == len(digits_resnet().state_dict())
     html = (result.folder / "report.html").read_text()
+    assert html == run_page(run_record)
     assert "distil" in html
     assert 'src="http' not in html
 
@@ -95,10 +105,10 @@ def test_an_interrupted_run_leaves_nothing_and_an_earlier_demo_in_place(tmp_path
 
     earlier = tmp_path / "demo" / "run.json"
     earlier.parent.mkdir()
-    earlier.write_text('{"recipe": "demo"}')
+    earlier.write_text('{"kind": "demo"}')
     with pytest.raises(KeyboardInterrupt):  # accepted, so the training starts
         run_demo(tmp_path / "demo", report=stop, settings=REDUCED)
-    assert earlier.read_text() == '{"recipe": "demo"}'
+    assert earlier.read_text() == '{"kind": "demo"}'
     assert [f.name for f in tmp_path.iterdir()] == ["demo"]
 
 
@@ -107,8 +117,8 @@ def test_an_interrupted_run_leaves_nothing_and_an_earlier_demo_in_place(tmp_path
     [
         ({"thesis.tex": "mine"}, "is not empty and holds no earlier demo; give a new folder"),
         ({"model.safetensors": "mine", "plan.json": "{}"}, "is not empty and holds no earlier demo"),
-        ({"run.json": '{"recipe": "demo"}', "thesis.tex": "mine"}, "is not empty and holds no earlier demo"),
-        ({"run.json": '{"recipe": "de'}, "cannot be used for the demo"),
+        ({"run.json": '{"kind": "demo"}', "thesis.tex": "mine"}, "is not empty and holds no earlier demo"),
+        ({"run.json": '{"kind": "de'}, "cannot be used for the demo"),
     ],
 )
 def test_a_folder_with_something_else_is_refused_before_the_training(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,6 +11,14 @@ from torch import Tensor, nn
 
 from ..data.running import call, each_batch, eval_mode, logits
 from ..errors import InputError, ModelError
+
+
+@dataclass(frozen=True)
+class Answers:
+    """(N,) integers each: the right class of every example, and the one with the model's largest score."""
+
+    truth: Tensor
+    said: Tensor
 
 
 def classification(model: nn.Module, batches: Iterable[Any]) -> dict[str, float]:
@@ -31,19 +40,29 @@ def classification(model: nn.Module, batches: Iterable[Any]) -> dict[str, float]
         >>> netsmith.checks.classification(model, batches(digits().test, 256))  # doctest: +SKIP
         {'accuracy': 0.986, 'f1': 0.986}
     """
-    # scikit-learn takes a second to import; only those who measure wait.
-    from sklearn.metrics import accuracy_score, f1_score
+    return scores_of(answers_of(model, batches))
 
-    truth, answers = [], []
+
+def answers_of(model: nn.Module, batches: Iterable[Any]) -> Answers:
+    """Right and given class of every example; arguments and errors as of ``classification``."""
+    truth, said = [], []
     with eval_mode(model), torch.no_grad():
         for x, y in each_batch(batches):
             scores = logits(call(model, x))
             truth.append(_labels(y, scores))
-            answers.append(scores.argmax(1).cpu())
-    right, said = torch.cat(truth).numpy(), torch.cat(answers).numpy()
+            said.append(scores.argmax(1).cpu())
+    return Answers(torch.cat(truth), torch.cat(said))
+
+
+def scores_of(answers: Answers) -> dict[str, float]:
+    """Accuracy and macro-F1, as ``classification`` returns them."""
+    # scikit-learn takes a second to import; only those who measure wait.
+    from sklearn.metrics import accuracy_score, f1_score
+
+    truth, said = answers.truth.numpy(), answers.said.numpy()
     return {
-        "accuracy": float(accuracy_score(right, said)),
-        "f1": float(f1_score(right, said, average="macro", zero_division=0)),
+        "accuracy": float(accuracy_score(truth, said)),
+        "f1": float(f1_score(truth, said, average="macro", zero_division=0)),
     }
 
 

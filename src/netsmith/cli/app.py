@@ -21,6 +21,8 @@ from .merge import merge
 from .merge_models import merge_models
 from .options import Debug
 from .quantize import quantize
+from .report import report
+from .search import search
 from .shrink import shrink
 from .sparsify import sparsify
 from .verify import verify
@@ -59,6 +61,10 @@ app.command(
     "--budget macs=50% --data digits --out out/small"
 )(shrink)
 app.command(
+    epilog="Example:  netsmith search netsmith.zoo:digits_resnet --weights digits.safetensors --input 1,1,8,8 "
+    "--budget macs=50% --budget macs=25% --data digits --heal 2 --out out/search"
+)(search)
+app.command(
     epilog="Example:  netsmith cut netsmith.zoo:digits_resnet --weights digits.safetensors --input 1,1,8,8 "
     "--blocks 2 --data digits --out out/cut"
 )(cut)
@@ -86,6 +92,7 @@ app.command(
     "--kind cascade --target-cost 50% --data digits:validation --eval digits:test --input 1,1,8,8 --out out/both"
 )(ensemble)
 app.command(epilog="Example:  netsmith verify out/small")(verify)
+app.command(epilog="Example:  netsmith report out/small --open")(report)
 app.command(epilog="Example:  netsmith export out/small --to openvino --out out/openvino")(export)
 app.command(epilog="Example:  netsmith measure torchvision:mobilenet_v2 --json")(measure)
 

@@ -13,6 +13,7 @@ from .training import Subject, open_subject
 
 if TYPE_CHECKING:
     from ..recipes import Result
+    from .datasets import Evaluation
 
 
 def open_start(what: str, out_dir: Path, *, given: ModelSource, original: str | None) -> Subject:
@@ -42,10 +43,16 @@ def chained(result: Result, subject: Subject) -> Result:
 
 
 def finish(
-    result: Result, subject: Subject, folder: Path, *, as_json: bool, more: dict[str, Any] | None = None
+    result: Result,
+    subject: Subject,
+    folder: Path,
+    evaluate: Evaluation | None,
+    *,
+    as_json: bool,
+    more: dict[str, Any] | None = None,
 ) -> None:
     """Save a result and tell of it; ``more`` stands in the JSON, and behind the table as "name: value"."""
-    keep(result.model, result.plan, folder, subject.source, subject.digest)
+    keep(result, folder, subject.source, subject.digest, subject.opened, evaluate, start=subject.model)
     more = {**(more or {}), "file_bytes": (folder / "model.safetensors").stat().st_size}
     left = dict(result.plan.left)
     below = [f"{name.replace('_', ' ')}: {value:,}" for name, value in more.items()]

@@ -88,18 +88,12 @@ def cut(
     options["branches"] = branches
     with stages(STAGES) as progress:
         result = cut_model(opened.model, opened.example_inputs, data=batches, seed=seed, progress=progress, **options)
-    keep(result.model, result.plan, out_dir, source, state_digest(opened.model))
+    run = keep(result, out_dir, source, state_digest(opened.model), opened, options.get("evaluate"))
     if html is not None:
-        from ..reports import html_report, write_html
+        from ..reports.page import write_html
+        from ..reports.run_page import run_page
 
-        page = html_report(
-            f"{model}, cut",
-            result.steps,
-            result.plan,
-            verdict_text=str(result.verdict),
-            influence=result.influence if influence == "divergence" else None,
-        )
-        write_html(html, page)
+        write_html(html, run_page(run))
     gone = [{"block": edit.block, "now": edit.words} for edit in result.plan.block_edits]
     told = {"blocks": gone, "left": dict(result.plan.left), "influence": dict(result.influence)}
     above = [f"{each['block']}  {each['now']}" for each in gone]

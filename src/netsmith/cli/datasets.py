@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from ..errors import InputError
 from .output import note
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from ..checks.classes import Classes
     from ..data import Pixels
     from .models import OpenModel
 
@@ -67,14 +71,28 @@ def _numbers(option: str, text: str | None) -> list[float] | None:
         raise InputError(f"{option} {text!r}: write one number a channel, e.g. {option} 0.485,0.456,0.406") from None
 
 
-def evaluation(opened: OpenModel, measured: str, mean: str | None, std: str | None) -> Any:
+class Evaluation:
+    """Scores models on labelled data, and keeps how each did class by class, for the report."""
+
+    def __init__(self, batches: Iterable[Any]) -> None:
+        self._batches = batches
+        self._classes: WeakKeyDictionary[nn.Module, Classes] = WeakKeyDictionary()
+
+    def __call__(self, model: nn.Module) -> dict[str, float]:
+        from ..checks.classes import by_class
+        from ..checks.classification import answers_of, scores_of
+
+        answers = answers_of(model, self._batches)
+        self._classes[model] = by_class(answers)
+        return scores_of(answers)
+
+    def classes(self, model: nn.Module) -> Classes | None:
+        """Of the last call with this model; None where there was none."""
+        return self._classes.get(model)
+
+
+def evaluation(opened: OpenModel, measured: str, mean: str | None, std: str | None) -> Evaluation:
     """Scores a model on labelled data; what cannot be measured on is refused at once, before the work."""
     labelled = open_batches(measured, opened.example_inputs, mean=mean, std=std)
-    _scores_on(islice(labelled, 1))(opened.model)
-    return _scores_on(labelled)
-
-
-def _scores_on(batches: Any) -> Any:
-    from ..checks.classification import classification
-
-    return lambda model: classification(model, batches)
+    Evaluation(islice(labelled, 1))(opened.model)
+    return Evaluation(labelled)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from .called import asked, command_line, command_name
 from .group import FAILED
-from .models import ModelSource
+from .models import ModelSource, OpenModel
 from .output import emit_json, out
 from .saved import SOURCE, source_text
 from .verify import verdict_json, verdict_table
@@ -18,15 +19,62 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..checks import Verdict
-    from ..plans import Plan
-    from ..recipes import Step
+    from ..recipes import Result, Step
+    from ..reports.record import RunRecord
+    from .datasets import Evaluation
 
 
-def keep(model: nn.Module, plan: Plan, folder: Path, source: ModelSource, digest: str) -> None:
-    """Save a model with its plan and how its original is built: one folder, whole or not at all."""
+def keep(
+    result: Result,
+    folder: Path,
+    source: ModelSource,
+    digest: str,
+    opened: OpenModel,
+    evaluate: Evaluation | None = None,
+    *,
+    start: nn.Module | None = None,
+) -> RunRecord:
+    """Save a model with its plan, how its original is built, and the record of the run: a folder, whole or not at all.
+
+    Args:
+        result: what to save.
+        folder: new.
+        source, digest: how the original is built, and of which weights.
+        opened: the original.
+        evaluate: what the steps were scored with.
+        start: the model of the first step; None: the original.
+
+    Returns:
+        The record.
+    """
     from ..files import save
+    from ..reports.record import RUN, run_text
 
-    save(model, folder, plan=plan, beside={SOURCE: source_text(source, digest)})
+    run = _record(result, source, opened, evaluate, start or opened.model)
+    save(result.model, folder, plan=result.plan, beside={SOURCE: source_text(source, digest), RUN: run_text(run)})
+    return run
+
+
+def _record(
+    result: Result, source: ModelSource, opened: OpenModel, evaluate: Evaluation | None, start: nn.Module
+) -> RunRecord:
+    from ..reports.filling import record_of
+    from ..wiring import trace
+
+    options = asked()
+    ends = {result.steps[0].name: start, result.steps[-1].name: result.model}
+    found = {name: evaluate.classes(model) for name, model in ends.items()} if evaluate is not None else {}
+    return record_of(
+        result,
+        trace(opened.model, opened.example_inputs),
+        title=f"{command_name()}: {source.model}",
+        model=source.model,
+        command=[command_line()],
+        asked=options,
+        seed=options.get("seed", source.seed),
+        classes={name: classes for name, classes in found.items() if classes is not None},
+        influence=result.influence if options.get("influence", "divergence") == "divergence" else None,
+    )
 
 
 def tell(

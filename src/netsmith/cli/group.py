@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..errors import NetsmithError
+from .called import ARGUMENTS, remember
 
 FAILED = 1  # verify: the verdict is "failed"
 BAD_INPUT = 2
@@ -20,6 +21,10 @@ BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 
 class Commands(TyperGroup):
     """The commands; turns errors that are meant for users into exit codes."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.meta[ARGUMENTS] = tuple(args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -47,6 +52,7 @@ class Commands(TyperGroup):
 
 def remember_debug(ctx: typer.Context, value: bool) -> bool:
     """Option callback: contexts of one call share ``meta``."""
+    remember(ctx)
     if value:
         ctx.meta["debug"] = True
     return value

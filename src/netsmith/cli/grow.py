@@ -69,7 +69,7 @@ def grow(
         options["evaluate"] = evaluation(opened, evaluate_on, mean, std)
     with stages(STAGES) as progress:
         result = grow_model(opened.model, opened.example_inputs, seed=seed, progress=progress, **options)
-    keep(result.model, result.plan, out_dir, source, state_digest(opened.model))
+    keep(result, out_dir, source, state_digest(opened.model), opened, options.get("evaluate"))
     wider, left = _wider(result.plan), result.plan.all_left
     inserted = [edit for step in result.plan.steps for edit in step.insertions]
     told = {"widened": wider, "inserted": [edit.block for edit in inserted], "left": left}

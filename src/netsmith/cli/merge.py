@@ -69,7 +69,7 @@ def merge(
         options["evaluate"] = evaluation(opened, measured, mean, std)
     with stages(STAGES) as progress:
         result = merge_model(opened.model, opened.example_inputs, seed=seed, progress=progress, **options)
-    keep(result.model, result.plan, out_dir, source, state_digest(opened.model))
+    keep(result, out_dir, source, state_digest(opened.model), opened, options.get("evaluate"))
     merged = _merged(result.plan)
     told = {"merged": merged, "left": result.plan.all_left}
     above = [f"{', '.join(each['layers'])}  -> {each['into']} ({each['how']})" for each in merged]

@@ -68,4 +68,4 @@ def quantize(
         options["evaluate"] = evaluation(opened, measured, mean, std)
     with stages(STAGES) as tell:
         result = quantize_model(subject.model, opened.example_inputs, progress=tell, **options)
-    finish(chained(result, subject), subject, out_dir, as_json=json)
+    finish(chained(result, subject), subject, out_dir, options.get("evaluate"), as_json=json)

@@ -87,7 +87,7 @@ def shrink(
         result = shrink_model(
             opened.model, opened.example_inputs, budget=limits, heal=heal, seed=seed, progress=progress, **options
         )
-    keep(result.model, result.plan, out_dir, source, state_digest(opened.model))
+    keep(result, out_dir, source, state_digest(opened.model), opened, options.get("evaluate"))
     tell(model, out_dir, result.steps, result.verdict, as_json=json)
 
 

@@ -79,4 +79,4 @@ def sparsify(
     zeros, weights_in_all = count_zeros(result.model)
     dead = sum(edit.size - len(edit.keep) for step in result.plan.steps for edit in step.resizes)
     more = {"zeros": zeros, "weights": weights_in_all, "dead_units_removed": dead}
-    finish(chained(result, subject), subject, out_dir, as_json=json, more=more)
+    finish(chained(result, subject), subject, out_dir, options.get("evaluate"), as_json=json, more=more)

@@ -131,6 +131,7 @@ def telling(tell: Tell) -> Callable[[int, int, dict[str, float]], None]:
 def finish(subject: Subject, trained: nn.Module, out_dir: Path, evaluate: Any, *, name: str, as_json: bool) -> None:
     """Verify, save and report; exit with 1 if a check fails."""
     from ..checks import verify
+    from ..recipes import Result
     from ..recipes.steps import measured_steps
     from ..wiring import tensor_slots
 
@@ -138,5 +139,7 @@ def finish(subject: Subject, trained: nn.Module, out_dir: Path, evaluate: Any, *
     verdict = verify(subject.opened.model, trained, plan, subject.opened.example_inputs)
     models = {"original": subject.opened.model} if subject.plan.edits else {}
     steps = measured_steps({**models, "before": subject.model, name: trained}, subject.opened.example_inputs, evaluate)
-    keep(trained, plan, out_dir, subject.source, subject.digest)
+    result = Result(trained, plan, verdict, steps)
+    start = subject.opened.model if subject.plan.edits else subject.model
+    keep(result, out_dir, subject.source, subject.digest, subject.opened, evaluate, start=start)
     tell(subject.name, out_dir, steps, verdict, as_json=as_json)

@@ -16,13 +16,15 @@ import torch
 from torch import nn
 
 from ..checks import Verdict
+from ..checks.classes import classes_of
 from ..checks.classification import classification
 from ..data import Splits, batches, digits
 from ..files import save
 from ..plans import Budget, Plan
 from ..training import distil, finetune
+from ..wiring import trace
 from ..zoo import digits_resnet
-from .demo_files import output_folder, score_notes, write_report, write_summary
+from .demo_files import demo_record, output_folder, score_notes, write_told
 from .reload_check import reloads_bit_equal
 from .result import Result, Step
 from .shrink import shrink
@@ -120,9 +122,11 @@ def run_demo(
         )
         report(DemoProgress("reload", 1, 1, "bit-equal" if equal else "different"))
         seconds = time.perf_counter() - start
-        facts = {"verified": result.verdict.ok, "reload_bit_equal": equal, "seconds": round(seconds, 1)}
-        write_summary(staged, steps, seed=seed, settings=asdict(settings), **facts)
-        write_report(staged, steps, result.plan, str(result.verdict), batch=settings.batch)
+        test, wiring = batches(splits.test, 512), trace(original, splits.train.images[: settings.batch])
+        classes = {"original": classes_of(original, test), steps[-1].name: classes_of(result.model, test)}
+        result = replace(result, steps=steps)
+        run = demo_record(result, wiring, classes, settings=asdict(settings), seed=seed, same=equal)
+        write_told(staged, result, run.model_copy(update={"seconds": round(seconds, 1)}))
     return DemoResult(folder, steps, result.plan, result.verdict, equal, seconds)
 
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import platform
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from .. import __version__
+from ..checks.classes import Classes
 from ..errors import FileError
-from ..plans import Plan
-from ..reports import html_report, steps_json, write_html
-from .result import Step
+from ..reports import steps_json
+from ..reports.filling import record_of
+from ..reports.record import RUN, CheckRecord, RunRecord, write_run
+from ..reports.run_page import run_report
+from ..wiring import Wiring
+from .result import Result, Step
 
-SUMMARY, RUN = "summary.json", "run.json"
+SUMMARY = "summary.json"
 OWN_FILES = {"model.safetensors", "plan.json", "card.md", "report.html", SUMMARY, RUN}
 
 
@@ -55,7 +55,8 @@ def _refuse_foreign(folder: Path) -> None:
         return
     except (OSError, ValueError) as error:
         raise FileError(f"{folder} cannot be used for the demo: {error}; give another folder") from error
-    ours = names <= OWN_FILES and isinstance(earlier, dict) and earlier.get("recipe") == "demo"
+    # "recipe" is what the first demos called it.
+    ours = names <= OWN_FILES and isinstance(earlier, dict) and "demo" in (earlier.get("kind"), earlier.get("recipe"))
     if names and not ours:
         raise FileError(f"{folder} is not empty and holds no earlier demo; give a new folder, e.g. {folder}-2")
 
@@ -72,32 +73,43 @@ def score_notes(steps: tuple[Step, ...], *, width: int) -> str:
     )
 
 
-def write_summary(
-    folder: Path, steps: tuple[Step, ...], *, seed: int, settings: Mapping[str, Any], **facts: Any
-) -> None:
-    """summary.json: the table for machines, a list of steps. run.json: how it came about."""
-    run = {
-        "recipe": "demo",
-        "netsmith": __version__,
-        "torch": str(torch.__version__),
-        "machine": platform.machine(),
-        "threads": torch.get_num_threads(),
-        "data": "scikit-learn digits; scores on the test part",
-        "seed": seed,
-        "settings": dict(settings),
-        **facts,
-    }
-    (folder / SUMMARY).write_text(json.dumps(steps_json(steps), indent=2) + "\n", encoding="utf-8")
-    (folder / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+def write_told(folder: Path, result: Result, run: RunRecord) -> None:
+    """summary.json: the table for machines, a list of steps. run.json: how it came about. report.html: both, drawn."""
+    (folder / SUMMARY).write_text(json.dumps(steps_json(result.steps), indent=2) + "\n", encoding="utf-8")
+    write_run(folder, run)
+    run_report(folder)
 
 
-def write_report(folder: Path, steps: tuple[Step, ...], plan: Plan, verdict_text: str, *, batch: int) -> None:
-    """report.html, which opens offline."""
-    html = html_report(
-        "A digit classifier, made smaller",
-        steps,
-        plan,
-        verdict_text=verdict_text,
-        subtitle=f"scikit-learn's digits; accuracy and macro-F1 on the test part; one call is {batch} images",
+def demo_record(
+    result: Result,
+    wiring: Wiring,
+    classes: Mapping[str, Classes],
+    *,
+    settings: Mapping[str, Any],
+    seed: int,
+    same: bool,
+) -> RunRecord:
+    """The record of a demo.
+
+    Args:
+        result: with the steps as they are shown.
+        wiring: of the original.
+        classes: name of a step -> its classes on the test part.
+        settings, seed: of the demo.
+        same: whether the reloaded model gave the same outputs to the last bit.
+    """
+    run = record_of(
+        result,
+        wiring,
+        title="A digit classifier, made smaller",
+        model=f"netsmith.zoo:digits_resnet(width={settings['width']})",
+        kind="demo",
+        command=[f"netsmith demo --seed {seed}"],
+        asked={"data": "scikit-learn's digits; every score is measured on the test part", **settings},
+        seed=seed,
+        classes=classes,
     )
-    write_html(folder / "report.html", html)
+    detail = "bit-equal outputs" if same else "DIFFERENT outputs"
+    check = CheckRecord(name="reload", status="exact" if same else "failed", detail=f"in a fresh process: {detail}")
+    *before, last = run.steps
+    return run.model_copy(update={"steps": (*before, last.model_copy(update={"checks": (*last.checks, check)}))})

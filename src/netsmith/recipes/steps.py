@@ -31,12 +31,12 @@ def measured_steps(models: Mapping[str, nn.Module], example_inputs: Any, evaluat
     """
     times = latencies(list(models.values()), example_inputs)
     return tuple(
-        Step(name, replace(measure(each, example_inputs), latency_ms=time), _scores(evaluate, each))
+        Step(name, replace(measure(each, example_inputs), latency_ms=time), scores_of(evaluate, each))
         for (name, each), time in zip(models.items(), times, strict=True)
     )
 
 
-def _scores(evaluate: Evaluate | None, model: nn.Module) -> dict[str, float]:
+def scores_of(evaluate: Evaluate | None, model: nn.Module) -> dict[str, float]:
     if evaluate is None:
         return {}
     with eval_mode(model), torch.no_grad():

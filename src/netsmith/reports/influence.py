@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
+from .elements import Cell, name, paragraph, table
 from .page import page
 
 BLOCKS = (
@@ -25,7 +26,7 @@ def influence_page(title: str, blocks: Mapping[str, float], axes: Mapping[str, f
     """
     parts = [
         f"<h1>{escape(title)}</h1>",
-        f"<p class=subtitle>{escape(subtitle)}</p>" if subtitle else "",
+        paragraph(subtitle, "subtitle"),
         "<h2>Influence of every block and branch</h2>",
         influence_bars(blocks, "block or branch", BLOCKS),
         "<h2>Influence of every axis</h2>",
@@ -37,15 +38,9 @@ def influence_page(title: str, blocks: Mapping[str, float], axes: Mapping[str, f
 def influence_bars(values: Mapping[str, float], what: str, meaning: str) -> str:
     """A table with a bar for each value, as long as its share of the greatest."""
     if not values:
-        return f"<p class=quiet>There is no {escape(what)} that could be measured.</p>"
-    rows = [
-        f"<tr><td><code>{escape(name)}</code></td><td class=track><span class=bar>"
-        f"<span style='width:{100 * share:.1f}%'></span></span></td><td class=n>{values[name]:.4g}</td></tr>"
-        for name, share in shares(values).items()
-    ]
-    head = f"<tr><th>{escape(what)}</th><th>share of the greatest</th><th class=n>influence</th></tr>"
-    table = f"<table class=widths><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
-    return f"<p>{escape(meaning)}</p><div class=scroll>{table}</div>"
+        return paragraph(f"There is no {what} that could be measured.", "quiet")
+    rows = [[name(part), Cell(f"{values[part]:.4g}", bar=share)] for part, share in shares(values).items()]
+    return paragraph(meaning) + table(f"Influence of every {what}", (what, "influence"), rows)
 
 
 def shares(values: Mapping[str, float]) -> dict[str, float]:

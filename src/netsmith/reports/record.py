@@ -35,7 +35,10 @@ class CostRecord(_Entry):
 
 
 class ClassesRecord(_Entry):
-    """How a classifier does on each class: ``confusion[true][predicted]`` counts examples; F1 is in 0..1."""
+    """How a classifier does on each class: ``confusion[true][predicted]`` counts examples; F1 is in 0..1.
+
+    ``confusion`` is empty where there are so many classes that nobody would read it.
+    """
 
     labels: tuple[str, ...]
     confusion: tuple[tuple[Count, ...], ...]
@@ -76,6 +79,8 @@ class EngineRecord(_Entry):
     batch: Count
     original_ms: Number | None = None
     result_ms: Number | None = None
+    difference: Number | None = None  # of the result's outputs from those in eager float32, share of the largest
+    why: str | None = None  # why it could not be run, or must not be recommended
 
 
 class StepRecord(_Entry):
@@ -105,6 +110,8 @@ class CandidateRecord(_Entry):
     scores: dict[str, Number] = {}
     healed: bool = False
     on_front: bool = False
+    chosen: bool = False
+    predicted_latency_ms: Number | None = None  # of the sum of parts; the measured one is in cost
     rejected: str | None = None
     plan: str | None = None  # path of its plan, relative to run.json
 
@@ -117,6 +124,7 @@ class RunRecord(_Entry):
         command: shell commands that make it again.
         asked: the recipe or the search as it was given, after defaults.
         machine: processor, threads, torch, netsmith: name -> text.
+        seconds: for everything; 0 where nobody counted.
     """
 
     version: Literal[1] = 1
@@ -128,6 +136,7 @@ class RunRecord(_Entry):
     command: tuple[str, ...] = ()
     asked: dict[str, Any] = {}
     machine: dict[str, str] = {}
+    seconds: Number = 0.0
     steps: tuple[StepRecord, ...] = ()
     axes: tuple[AxisRecord, ...] = ()
     blocks: tuple[BlockRecord, ...] = ()
@@ -135,6 +144,11 @@ class RunRecord(_Entry):
     engines: tuple[EngineRecord, ...] = ()
     candidates: tuple[CandidateRecord, ...] = ()
     objectives: tuple[str, str] = ("macs", "accuracy")  # what the front is drawn over: a cost, a score
+
+
+def run_text(run: RunRecord) -> str:
+    """What ``run.json`` says."""
+    return run.model_dump_json(indent=1) + "\n"
 
 
 def write_run(folder: Path, run: RunRecord) -> None:
@@ -146,7 +160,7 @@ def write_run(folder: Path, run: RunRecord) -> None:
     path = folder / RUN
     try:
         staged = path.with_suffix(".part")
-        staged.write_text(run.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        staged.write_text(run_text(run), encoding="utf-8")
         staged.replace(path)
     except OSError as error:
         raise FileError(f"{path} cannot be written ({error.strerror}); give another folder") from error
@@ -164,9 +178,7 @@ def read_run(folder: Path) -> RunRecord:
             raise FileError(f"{path} is larger than {MAX_BYTES:,} bytes; no run.json is")
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise FileError(
-            f"{folder} has no {RUN}; give a folder that `netsmith run` or `netsmith search` wrote"
-        ) from None
+        raise FileError(f"{folder} has no {RUN}; give a folder that a netsmith command wrote") from None
     except (OSError, ValueError, RecursionError) as error:
         raise FileError(f"{path} cannot be read: {error}") from error
     try:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from ..costs.cost import Cost
 from ..errors import InputError
 from .numbers import share
+from .record import CostRecord
 
 _COSTS = ("params", "macs", "bytes", "latency_ms")
 
@@ -58,8 +59,12 @@ def score_names(steps: Sequence[StepLike]) -> list[str]:
 
 def latency_note(steps: Sequence[StepLike]) -> str | None:
     """A sentence where the last step's MACs fell and its measured time did not follow, else None."""
-    first, last = steps[0].cost, steps[-1].cost
-    macs, latency = share(last.macs, first.macs), share(last.latency_ms, first.latency_ms)
+    return time_note(steps[0].cost, steps[-1].cost)
+
+
+def time_note(before: Cost | CostRecord, after: Cost | CostRecord) -> str | None:
+    """The same of two costs."""
+    macs, latency = share(after.macs, before.macs), share(after.latency_ms, before.latency_ms)
     if macs is None or latency is None or macs > 0.9 or latency <= 0.95:
         return None
     return (

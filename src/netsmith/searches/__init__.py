@@ -5,5 +5,16 @@ from .curves import Curve, Curves
 from .cutting import plan_cut
 from .measure import measure_curves
 from .merging import plan_merge
+from .space import Space, find_menus
 
-__all__ = ["Curve", "Curves", "allocate", "measure_curves", "plan_allocation", "plan_cut", "plan_merge"]
+__all__ = [
+    "Curve",
+    "Curves",
+    "Space",
+    "allocate",
+    "find_menus",
+    "measure_curves",
+    "plan_allocation",
+    "plan_cut",
+    "plan_merge",
+]

@@ -133,8 +133,17 @@ def _widths(curves: Curves, usable: list[Curve], budget: Budget) -> dict[str, in
     _check_floor(wiring, budget, [ladder.sizes[-1] for ladder in ladders])
     if budget.latency_ms is not None:
         return _timed(wiring, ladders, fits)
-    whole = predict(wiring, wiring.sizes)
-    limits = budget.limits(whole)
+    return walked(wiring, ladders, budget.limits(predict(wiring, wiring.sizes)))
+
+
+def walked(wiring: Wiring, ladders: list[Ladder], limits: Mapping[str, float]) -> dict[str, int]:
+    """Widths, of the axes that get narrower, whose cost keeps the limits; the narrowest where none does.
+
+    Args:
+        wiring: of the model.
+        ladders: the widths to choose from, with their errors.
+        limits: cost ("macs", "params", "bytes") -> most.
+    """
     tightened = dict(limits)
     while True:
         walk = Walk(wiring, ladders, tightened)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netsmith.reports.widths import short_names
+from netsmith.reports.short_names import short_names
 
 
 def test_the_tensor_and_dimension_are_dropped() -> None:

@@ -1,0 +1,71 @@
+"""The best few of each budget: healed or repaired finely before the choice, and timed where time is limited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from random import Random
+
+from ..searches.candidate import Candidate, best_first
+from ..searches.fitting import fitted
+from ..searches.referee import Ask, Referee
+from ..searches.steering import Steered, timed
+from ..searches.strategies.uniform import uniform_structure
+from .judging import Workbench
+
+_AIM, _ROUNDS = 0.975, 3
+
+
+def judge_finalists(referee: Referee, strategies: Sequence[str], count: int, heal: bool, seed: int) -> None:
+    """The best of each strategy under each budget, and the uniform structure beside them."""
+    judged, problem = tuple(referee.candidates), referee.problem
+    asks: list[Ask] = []
+    for number, limits in enumerate(problem.limits):
+        for origin in dict.fromkeys((*strategies, "uniform")):
+            fitting = [c for c in judged if c.origin == origin and problem.excess(c.structure, limits) <= 1]
+            chosen = list(dict.fromkeys(c.structure for c in best_first(fitting)))[:count]
+            if origin == "uniform" and not chosen:
+                made = uniform_structure(problem, limits, seed)
+                chosen = [] if made is None else [made]
+            asks += [Ask(each, number, origin, finely=True, heal=heal) for each in chosen]
+    referee.judged(asks)
+
+
+def time_finalists(referee: Referee, bench: Workbench, times: Mapping[int, Steered]) -> None:
+    """Measure the finalists of latency budgets in turns with the original; reject those that are too slow after all.
+
+    Where that leaves none, the best is narrowed by what is missing and judged again, a few times.
+    """
+    for number, steering in times.items():
+        todo = [c for c in referee.candidates if c.budget == number and c.rejected is None and _is_final(referee, c)]
+        for attempt in range(_ROUNDS):
+            found = [_timed(referee, bench, candidate, steering) for candidate in todo]
+            if not found or any(c.rejected is None for c in found) or attempt == _ROUNDS - 1:
+                break
+            best = max(found, key=lambda c: c.rank)
+            limits = dict(referee.problem.limits[number])
+            slower = (best.cost.latency_ms or 0.0) / steering.limit_ms
+            limits["macs"] = best.cost.macs * _AIM / max(slower, 1.0)
+            narrower = fitted(referee.problem, best.structure, limits, Random(0))
+            heal = bool(referee.specs[best.name]["heal"])
+            asks = [] if narrower is None else [Ask(narrower, number, best.origin, finely=True, heal=heal)]
+            todo = [candidate for candidate in referee.judged(asks) if candidate.rejected is None]
+
+
+def _is_final(referee: Referee, candidate: Candidate) -> bool:
+    return bool(referee.specs[candidate.name]["finely"])
+
+
+def _timed(referee: Referee, bench: Workbench, candidate: Candidate, steering: Steered) -> Candidate:
+    """The candidate with its latency, as a share of the original's at the same time, in the referee's list too."""
+    model = bench.built(referee.specs[candidate.name]).model
+    before, after = timed([bench.model, model], bench.example_inputs, steering.engine)
+    latency = steering.original_ms * after / before
+    why = f"latency_ms is {latency:,.4g}, above {steering.limit_ms:,.4g}" if latency > steering.limit_ms else None
+    predicted = None
+    if not candidate.structure.cut:
+        predicted = steering.predict(referee.problem.sizes(candidate.structure))
+    cost = replace(candidate.cost, latency_ms=latency)
+    found = replace(candidate, cost=cost, predicted_ms=predicted, rejected=why)
+    referee.candidates[referee.candidates.index(candidate)] = found
+    return found

@@ -1,0 +1,195 @@
+"""What ``search`` gives back: every candidate, the front, and any point of it as a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ..checks import verify
+from ..costs import Cost
+from ..errors import BudgetError, InputError, UnknownNameError
+from ..plans import Budget, Plan
+from ..recovery import Repaired
+from ..reports.record import RunRecord
+from ..searches.candidate import Candidate, best_first, front
+from ..searches.space import Menus
+from ..searches.steering import Steered
+from .judging import Workbench
+from .result import Result
+from .steps import measured_steps
+from .study_record import study_record, write_study
+
+COSTS = ("macs", "params", "bytes", "latency_ms")
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A finished search.
+
+    Attributes:
+        original: the model that was searched from: its cost and scores.
+        candidates: all that were judged, in the order in which they were proposed; rejected ones say why.
+        budgets: as given.
+        objective: name of the score that was optimized.
+        maximize: whether higher scores are better.
+        asked: the options, after defaults.
+        menus: what could be chosen.
+        specs: name of a candidate -> how it is built again.
+        workbench: builds candidates.
+        seconds: for everything.
+        latency: number of a budget of latency -> what was asked, predicted and measured.
+        influence: of the blocks that might go.
+    """
+
+    original: Candidate
+    candidates: tuple[Candidate, ...]
+    budgets: tuple[Budget, ...]
+    objective: str
+    maximize: bool
+    asked: Mapping[str, Any]
+    menus: Menus
+    specs: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    workbench: Workbench = field(repr=False)
+    seconds: float = 0.0
+    latency: Mapping[int, Steered] = field(default_factory=dict)
+    influence: Mapping[str, float] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Candidate:
+        for candidate in self.candidates:
+            if candidate.name == name:
+                return candidate
+        raise UnknownNameError(
+            f"no candidate is called {name!r}; the front has {', '.join(c.name for c in self.front())}"
+        )
+
+    @property
+    def final(self) -> list[Candidate]:
+        """Those that results are chosen from, best first: finalists, which were healed or repaired finely."""
+        finalists = [c for c in self.candidates if self.specs[c.name]["heal"] or self.specs[c.name]["finely"]]
+        return best_first(finalists or self.candidates)
+
+    def front(self, cost: str = "macs", score: str | None = None) -> list[Candidate]:
+        """The final candidates than which no other is both cheaper and better, cheapest first.
+
+        Args:
+            cost: "macs", "params", "bytes" or "latency_ms" (finalists of a latency budget have it).
+            score: name of a score, higher = better; None: the objective.
+
+        Raises:
+            UnknownNameError: no such cost or score.
+        """
+        if cost not in COSTS:
+            raise UnknownNameError(f"cost={cost!r} is unknown; there are {', '.join(COSTS)}")
+        if score is not None and score not in self.original.scores:
+            raise UnknownNameError(f"score={score!r} is unknown; evaluate gives {', '.join(self.original.scores)}")
+        value = None if score is None or score == self.objective else _score(score)
+        return front(self.final, cost, value)
+
+    def best(self, budget: Budget | int | None = None) -> Candidate:
+        """The best final candidate under a budget.
+
+        Args:
+            budget: any; or the number of one of ``budgets``; None: the first.
+
+        Raises:
+            BudgetError: no candidate fits.
+        """
+        wanted = self.budgets[budget or 0] if budget is None or isinstance(budget, int) else budget
+        if not isinstance(wanted, Budget):
+            raise InputError(f"budget is a {type(wanted).__name__}; give e.g. netsmith.Budget(macs=0.5)")
+        limits = wanted.limits(self.original.cost)
+        for candidate in self.final:
+            costs = {name: getattr(candidate.cost, name) for name in limits}
+            if all(costs[name] is not None and costs[name] <= limit for name, limit in limits.items()):
+                return candidate
+        raise BudgetError(f"no candidate keeps {wanted}; search with this budget, or ask for one of those searched for")
+
+    @property
+    def cost(self) -> str:
+        """The cost that the first budget limits first: what the front is drawn over."""
+        return next(f.name for f in fields(Budget) if getattr(self.budgets[0], f.name) is not None)
+
+    def chosen(self) -> list[Candidate]:
+        """The best of each budget that a candidate keeps.
+
+        Raises:
+            BudgetError: no candidate keeps any.
+        """
+        found: dict[str, Candidate] = {}
+        why: BudgetError | None = None
+        for budget in self.budgets:
+            try:
+                best = self.best(budget)
+                found[best.name] = best
+            except BudgetError as error:
+                why = error
+        if not found and why is not None:
+            raise why
+        return list(found.values())
+
+    def built(self, candidate: Candidate) -> Repaired:
+        """The candidate's model and plan: read where they were kept, else made again, the same way."""
+        self._check(candidate)
+        return self.workbench.built(self.specs[candidate.name])
+
+    def build(self, candidate: Candidate) -> Result:
+        """The candidate as a verified model: built as it was judged, with weights from the parent.
+
+        Returns:
+            As of ``shrink``: model, plan, verdict, and the steps "original" and "search".
+
+        Raises:
+            InputError: the candidate is of another study.
+        """
+        done = self.built(candidate)
+        bench = self.workbench
+        verdict = verify(bench.model, done.model, done.plan, bench.example_inputs)
+        models = {"original": bench.model, "search": done.model}
+        return Result(done.model, done.plan, verdict, measured_steps(models, bench.example_inputs, bench.evaluate))
+
+    def plan(self, candidate: Candidate) -> Plan:
+        """The candidate's plan."""
+        return self.built(candidate).plan
+
+    def record(self, **told: Any) -> RunRecord:
+        """All of it as ``run.json`` says it; ``told`` as in ``study_record``."""
+        return study_record(self, **told)
+
+    def save(self, folder: str | Path, **told: Any) -> None:
+        """Write run.json, candidates.json and the front as models that ``netsmith.load`` reads; see ``write_study``.
+
+        Raises:
+            FileError: the folder cannot be written.
+        """
+        write_study(self, Path(folder), **told)
+
+    def _check(self, candidate: Candidate) -> None:
+        if not isinstance(candidate, Candidate):
+            raise InputError(
+                f"candidate is a {type(candidate).__name__}; give one of study.front() or study.candidates"
+            )
+        if candidate.name not in self.specs:
+            raise InputError(f"candidate {candidate.name!r} is not of this study")
+
+    def __str__(self) -> str:
+        whole = self.original.cost
+        lines = [
+            f"Study: {len(self.candidates)} candidates in {self.seconds:.0f} s; "
+            f"{'highest' if self.maximize else 'lowest'} {self.objective}",
+            _line("original", self.original, whole),
+        ]
+        return "\n".join([*lines, *(_line(c.name, c, whole) for c in reversed(self.front()))])
+
+
+def _line(name: str, candidate: Candidate, whole: Cost) -> str:
+    cost = candidate.cost
+    time = "" if cost.latency_ms is None else f"  {cost.latency_ms:.2f} ms"
+    scores = "  ".join(f"{key} {value:.4f}" for key, value in candidate.scores.items())
+    shares = f"{cost.macs / max(whole.macs, 1):>6.1%} MACs  {cost.params / max(whole.params, 1):>6.1%} params"
+    return f"  {name:<18} {shares}{time}  {scores}"
+
+
+def _score(name: str) -> Callable[[Candidate], float]:
+    return lambda candidate: candidate.scores.get(name, float("-inf"))

@@ -1,0 +1,89 @@
+"""The table of calls, and steering by it, with a clock that the tests wind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from netsmith.errors import BudgetError
+from netsmith.searches import latency_table as tables
+from netsmith.searches import steering
+from netsmith.searches.fitting import fitted
+from netsmith.searches.latency_table import LatencyTable, latency_table, work_of
+from netsmith.searches.problem import Problem
+from netsmith.searches.space import Space
+from netsmith.searches.structure import Structure
+from search_problems import problem
+
+
+def linear_table(found: Problem) -> LatencyTable:
+    """A call takes 1 µs for each element or multiply-accumulate."""
+    whole = [work_of(call, found.wiring.sizes) for call in found.wiring.calls]
+    return LatencyTable(found.wiring, tuple(((0.0, 0.0), (work or 1.0, work / 1e3)) for work in whole))
+
+
+def test_every_call_is_timed_at_several_widths() -> None:
+    found = problem(Space(steps=8))
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    table = latency_table(found.wiring, found.menus.widths, rounds=1)
+    assert len(table.points) == len(found.wiring.calls)
+    contracted = [p for p, call in zip(table.points, found.wiring.calls, strict=True) if call.name == "linear"]
+    assert len(contracted) == 8 and all(len(points) > 2 for points in contracted)
+    assert all(ms > 0 for points in table.points for _, ms in points)
+    assert table.predict(found.wiring.sizes) == pytest.approx(sum(points[-1][1] for points in table.points))
+    assert torch.get_num_threads() == threads and torch.equal(torch.get_rng_state(), state)
+
+
+def test_between_and_beyond_the_points() -> None:
+    points = ((10.0, 1.0), (20.0, 3.0), (40.0, 4.0))
+    assert [tables._interpolated(points, work) for work in (0, 10, 15, 20, 30, 99)] == [1.0, 1.0, 2.0, 3.0, 3.5, 4.0]
+
+
+class Clock:
+    """Models take a fixed time and more for each multiply-accumulate."""
+
+    def __init__(self, fixed: float, per_mac: float) -> None:
+        self.fixed, self.per_mac, self.calls = fixed, per_mac, 0
+
+    def timed(self, models: Any, example_inputs: Any, engine: str, rounds: int = 1) -> list[float]:
+        import netsmith
+
+        self.calls += 1
+        return [self.fixed + self.per_mac * netsmith.measure(model, example_inputs).macs for model in models]
+
+
+def made_by(found: Problem) -> Any:
+    from random import Random
+
+    return lambda macs: fitted(found, Structure(), {"macs": macs}, Random(0))
+
+
+@pytest.mark.parametrize("share", [0.9, 0.7, 0.5])
+@pytest.mark.parametrize("fixed", [0.0, 1.0])
+def test_the_limit_is_met_within_five_percent(share: float, fixed: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = problem(Space(steps=16))
+    whole = found.cost(Structure()).macs
+    clock = Clock(fixed, (4.0 - fixed) / whole)
+    monkeypatch.setattr(steering, "timed", clock.timed)
+    result = steering.steered(found, lambda before: share * before, made_by(found), linear_table(found))
+    assert 0.95 * 4 * share <= result.measured_ms <= 4 * share == pytest.approx(result.limit_ms)
+    assert result.measurements == clock.calls and result.original_ms == pytest.approx(4)
+    if fixed == 0:
+        assert abs(result.error) < 0.1
+        assert result.predict({}) == pytest.approx(4)
+
+
+def test_what_is_fast_enough_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = problem(Space(steps=8))
+    monkeypatch.setattr(steering, "timed", Clock(1.0, 0.0).timed)
+    result = steering.steered(found, lambda before: 5.0, made_by(found), linear_table(found))
+    assert result.macs == found.cost(Structure()).macs and result.measurements == 1
+
+
+def test_a_limit_that_nothing_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = problem(Space(steps=8))
+    monkeypatch.setattr(steering, "timed", Clock(3.0, 1.0 / found.cost(Structure()).macs).timed)
+    with pytest.raises(BudgetError, match="latency_ms would be 3.[01].*, above 2, with the narrowest widths"):
+        steering.steered(found, lambda before: 2.0, made_by(found), linear_table(found))
