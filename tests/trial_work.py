@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import os
+import random
 import signal
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,6 +46,30 @@ def written_down(spec: Mapping[str, Any], log: str, sleep: float) -> dict[str, A
     with Path(log).open("a") as file:
         file.write(f"{spec['x']}\n")
     return {"square": spec["x"] ** 2}
+
+
+class Killer:
+    """Kills worker processes of this process at moments that no test can foresee."""
+
+    def __init__(self, kills: int):
+        self.killed, self._kills = 0, kills
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._kill)
+
+    def __enter__(self) -> Killer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _kill(self) -> None:
+        chance = random.Random()
+        while self.killed < self._kills and not self._over.wait(chance.uniform(0, 3)):
+            if workers := multiprocessing.active_children():
+                os.kill(chance.choice(workers).pid or 0, signal.SIGKILL)
+                self.killed += 1
 
 
 class Unwelcome:

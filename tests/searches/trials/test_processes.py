@@ -5,44 +5,23 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
-import random
-import signal
-import threading
 
 import pytest
 from torch import nn
 
 from netsmith.errors import InputError
 from netsmith.searches.trials import Runner, run_trials
-from trial_work import Unwelcome, measured, refuse, small_model, trials
-
-
-def kill_two(finished: threading.Event, killed: list[int]) -> None:
-    """Two of the first four workers, at moments that no test can foresee."""
-    chance = random.Random()
-    while len(multiprocessing.active_children()) < 4 and not finished.wait(0.05):
-        pass
-    for worker in chance.sample(multiprocessing.active_children(), 2):
-        finished.wait(chance.uniform(0, 4))
-        if worker.is_alive():
-            os.kill(worker.pid or 0, signal.SIGKILL)
-            killed.append(worker.pid or 0)
+from trial_work import Killer, Unwelcome, measured, refuse, small_model, trials
 
 
 def test_two_of_four_workers_killed() -> None:
     work = functools.partial(measured, model=small_model())
     given = trials(16, sleep=0.3)
     undisturbed = run_trials(given, work)
-    finished, killed = threading.Event(), list[int]()
-    killer = threading.Thread(target=kill_two, args=(finished, killed))
-    killer.start()
-    try:
+    with Killer(2) as killer:
         disturbed = run_trials(given, work, workers=4)
-    finally:
-        finished.set()
-        killer.join()
     assert disturbed == undisturbed
-    assert len(killed) == 2
+    assert killer.killed == 2
     assert all(outcome.error is None for outcome in disturbed)
     assert multiprocessing.active_children() == []
 
