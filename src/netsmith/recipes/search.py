@@ -22,7 +22,7 @@ from ..searches.referee import Referee
 from ..searches.space import Menus, Space, find_menus
 from ..searches.strategies import Strategy
 from ..searches.structure import Structure
-from ..searches.trials import Outcome, Store, Trial, digest, run_trials
+from ..searches.trials import Outcome, Runner, Store, Trial, digest
 from ..wiring import Wiring, tensor_slots, trace
 from .finalists import judge_finalists, time_finalists
 from .judging import Heal, Workbench
@@ -157,17 +157,18 @@ def search(
     decisive = {key: asked[key] for key in ("space", "heal", "objective", "seed")}
     about = digest({**decisive, "scores": dict(scores), "weights": digest_of(tensors), "data": digest_of(repair)})
     store = None if where is None else Store(where, about)
+    with Runner(bench, workers=workers, ray=ray, store=store) as runner:
 
-    def run(batch: Sequence[Trial]) -> list[Outcome]:
-        return run_trials(batch, bench, workers=workers, ray=ray, store=store, progress=telling(tell, "trial"))
+        def run(batch: Sequence[Trial]) -> list[Outcome]:
+            return runner.run(batch, telling(tell, "trial"))
 
-    referee = Referee(problem, run, about, value, None if time is None else start + time)
-    for number, (name, propose) in enumerate(strategies):
-        tell("search", number, len(strategies))
-        referee.begin(name, trials)
-        propose(problem, referee.judge, trials, seed)
-    tell("finalists", 0, 1)
-    judge_finalists(referee, [name for name, _ in strategies], finalists, heal is not None, seed)
+        referee = Referee(problem, run, about, value, None if time is None else start + time)
+        for number, (name, propose) in enumerate(strategies):
+            tell("search", number, len(strategies))
+            referee.begin(name, trials)
+            propose(problem, referee.judge, trials, seed)
+        tell("finalists", 0, 1)
+        judge_finalists(referee, [name for name, _ in strategies], finalists, heal is not None, seed)
     time_finalists(referee, bench, times)
     seconds = clock.monotonic() - start
     found = tuple(referee.candidates)

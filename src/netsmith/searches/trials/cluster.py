@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +23,8 @@ class Cluster:
     """Each trial is one task with one torch thread a CPU it asks for.
 
     The work is sent once a machine, pickled by value where it comes from the caller's script; netsmith and other
-    modules have to be installed on every machine. A cluster that this process is connected to already is used as it is.
+    modules have to be installed on every machine, or lie where this process finds them (a folder that all share).
+    A cluster that this process is connected to already is used as it is.
     """
 
     def __init__(self, work: Work, address: str, workers: int, retries: int, resources: Mapping[str, float]):
@@ -40,7 +43,7 @@ class Cluster:
         except BaseException:
             self.__exit__()
             raise
-        self._submit = lambda spec: task.remote([self._work], spec, threads)
+        self._submit = lambda spec: task.remote([self._work], spec, threads, sys.path)
 
     def start(self, key: str, spec: Mapping[str, Any]) -> None:
         self._tasks[self._submit(dict(spec))] = key
@@ -74,8 +77,9 @@ class Cluster:
             return Result(None, 0.0, f"its Ray task died more often than it is tried again: {text}", died=True)
 
 
-def _take(work: list[Any], spec: Mapping[str, Any], threads: int) -> Result:
+def _take(work: list[Any], spec: Mapping[str, Any], threads: int, path: list[str]) -> Result:
     """The task. The reference comes in a list, so that Ray does not fetch what this process has unpacked already."""
+    sys.path += [folder for folder in path if folder not in sys.path and Path(folder).exists()]
     torch.set_num_threads(threads)
     return attempt(_unpacked(work[0]), spec)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -77,14 +79,8 @@ class Processes:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=serve, args=(theirs, self._threads))
-        # Ctrl-C reaches every process of a terminal; what becomes of the workers is for this one to say.
-        blocking = hasattr(signal, "pthread_sigmask")
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blocking else None
-        try:
+        with _deaf_to_ctrl_c():
             process.start()
-        finally:
-            if before is not None:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()  # else its end would not be seen
         self._workers.append(_Worker(process, ours))
 
@@ -94,8 +90,7 @@ class Processes:
         except (EOFError, OSError):
             return self._bury(worker)
         if isinstance(message, Result):
-            key, worker.key = worker.key, None
-            assert key is not None
+            key, worker.key = worker.key or "", None
             return key, message
         if message == "hello":
             _send(worker, self._parcel)
@@ -136,6 +131,20 @@ class Processes:
                 f"{self._stillborn} worker processes in a row died by {how} before they were ready; each holds a copy "
                 "of the model and the data, so give fewer workers"
             )
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Ctrl-C reaches every process of a terminal; what becomes of those started here is for this one to say."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # else the first worker's start would start it, and it unblocks the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _send(worker: _Worker, content: Any) -> None:

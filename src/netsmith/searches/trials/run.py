@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import Any
 
 from ...errors import InputError
@@ -61,20 +61,61 @@ def run_trials(
     Example:
         >>> run_trials([Trial(i, {"width": 8 * i}) for i in range(1, 9)], work, workers=4)  # doctest: +SKIP
     """
-    trials = list(trials)
-    _check(trials, workers, retries)
-    keys = [digest(dict(t.spec)) for t in trials]
-    specs = {key: as_json(trial.spec) for trial, key in zip(trials, keys, strict=True)}
-    numbers = {key: trial.number for trial, key in zip(reversed(trials), reversed(keys), strict=True)}
+    with Runner(work, workers=workers, ray=ray, store=store, retries=retries, resources=resources) as runner:
+        return runner.run(trials, progress)
 
-    def tell(key: str, result: Result, done: int) -> None:
-        if progress is not None:
-            progress(done, len(specs), f"trial {numbers[key]}" + (f": {result.error}" if result.error else ""))
 
-    with store or nullcontext(), _engine(work, workers, ray, retries, resources) as engine:
-        results = _run(specs, engine, store, tell)
-    outcomes = [(t.number, results[key]) for t, key in zip(trials, keys, strict=True)]
-    return [Outcome(number, r.values, r.seconds, r.error) for number, r in outcomes]
+class Runner:
+    """``run_trials`` for one batch after the other: workers and cluster stay between them. Arguments as there.
+
+    Example:
+        >>> with Runner(work, workers=4) as runner:  # doctest: +SKIP
+        ...     for generation in generations:
+        ...         outcomes = runner.run(generation)
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        *,
+        workers: int = 1,
+        ray: str | None = None,
+        store: Store | None = None,
+        retries: int = 2,
+        resources: Mapping[str, float] = ONE_CPU,
+    ):
+        _check(workers, retries)
+        self._store = store
+        self._engine = _engine(work, workers, ray, retries, resources)
+
+    def __enter__(self) -> Runner:
+        with ExitStack() as stack:  # what was entered is left again if the next cannot be
+            stack.enter_context(self._engine)
+            if self._store is not None:
+                stack.enter_context(self._store)
+            self._leave = stack.pop_all()
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        """Workers end at once, and claims to unfinished trials are given back."""
+        self._leave.__exit__(None, None, None)
+
+    def run(self, trials: Iterable[Trial], progress: Progress | None = None) -> list[Outcome]:
+        """The outcome of every trial, in their order."""
+        trials = list(trials)
+        if len({t.number for t in trials}) < len(trials):
+            raise InputError("two trials share a number; number them 0, 1, 2 ...")
+        keys = [digest(dict(t.spec)) for t in trials]
+        specs = {key: as_json(trial.spec) for trial, key in zip(trials, keys, strict=True)}
+        numbers = {key: trial.number for trial, key in zip(reversed(trials), reversed(keys), strict=True)}
+
+        def tell(key: str, result: Result, done: int) -> None:
+            if progress is not None:
+                progress(done, len(specs), f"trial {numbers[key]}" + (f": {result.error}" if result.error else ""))
+
+        results = _run(specs, self._engine, self._store, tell)
+        outcomes = [(t.number, results[key]) for t, key in zip(trials, keys, strict=True)]
+        return [Outcome(number, r.values, r.seconds, r.error) for number, r in outcomes]
 
 
 def _engine(work: Work, workers: int, ray: str | None, retries: int, resources: Mapping[str, float]) -> Engine:
@@ -118,9 +159,7 @@ def _run(
     return results
 
 
-def _check(trials: list[Trial], workers: int, retries: int) -> None:
-    if len({t.number for t in trials}) < len(trials):
-        raise InputError("two trials share a number; number them 0, 1, 2 ...")
+def _check(workers: int, retries: int) -> None:
     if not isinstance(workers, int) or workers < 1:
         raise InputError(f"workers is {workers!r}; give 1 (this process) or more processes")
     if not isinstance(retries, int) or retries < 0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,8 +48,29 @@ def open_storage(where: str | Path) -> BaseStorage:
             return _database(optuna, f"sqlite:///{path.absolute()}")
         from optuna.storages.journal import JournalFileBackend
 
+        _check_end(path)
         # An absolute path: the lock is a link to the file, and a relative one would point nowhere.
         return optuna.storages.JournalStorage(JournalFileBackend(str(path.absolute())))
+
+
+def _check_end(path: Path) -> None:
+    """Optuna passes over a last line that cannot be read, and would then write behind it, or even on in it."""
+    for wait in (0.1, 0.3, 1.0):  # another process may be writing it
+        if not path.exists() or _ends_well(path.read_bytes()):
+            return
+        time.sleep(wait)
+    raise FileError(
+        f"storage {path} cannot be used: its last line is cut off or no JSON.\n"
+        "Remove that line (what it said is lost), or move the file away to begin anew"
+    )
+
+
+def _ends_well(content: bytes) -> bool:
+    line = content[:-1].rpartition(b"\n")[2]
+    try:
+        return not content or (content.endswith(b"\n") and json.loads(line) is not None)
+    except ValueError:
+        return False
 
 
 @contextmanager

@@ -7,15 +7,20 @@ other, so of several claims to the same spec the lowest number holds, and the ot
 Who holds claims makes their attribute "beat" grow. A claim whose beat others have not seen grow for a minute, or whose
 process is known to be gone, is failed, and its spec is free again. (Optuna's own heartbeat is not used: journal files
 have none, and a process killed before its first beat would hold its trial for ever.)
+
+One thread of a store's own does all reading and writing, one thing after the other: Ctrl-C, which strikes the main
+thread wherever it is, leaves no transaction half-way and no file locked.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import FileError, InputError
 from .attempt import Result
@@ -25,6 +30,8 @@ from .trial import digest
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
+
+T = TypeVar("T")
 
 
 class Store:
@@ -58,7 +65,8 @@ class Store:
         self._live: dict[str, int] = {}  # key -> the lowest number that runs
         self._results: dict[str, Result] = {}
         self._earlier: frozenset[int] = frozenset()
-        self._lock, self._stop = threading.Lock(), threading.Event()
+        self._keeper = ThreadPoolExecutor(1, thread_name_prefix="netsmith-store")
+        self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         with told_of(self._where), quietly():
             self._study = self._study_id(f"netsmith-{study}")
@@ -66,13 +74,7 @@ class Store:
 
     def look(self) -> None:
         """Read what others have done, and free the claims of the dead."""
-        with told_of(self._where):
-            self._read()
-            freed = [t for t in self._trials() if t.state.name == "RUNNING" and self._is_dead(t)]
-            for trial in freed:
-                self._end(trial._trial_id, failed=True)
-            if freed:
-                self._read()
+        self._in_turn(self._look)
 
     def result(self, key: str) -> Result | None:
         """Of a finished trial, as of the last look."""
@@ -80,44 +82,58 @@ class Store:
 
     def claim(self, key: str, spec: Mapping[str, Any]) -> bool:
         """Take a trial, unless another process has it or it is finished."""
-        if key in self._live or key in self._results:
-            return False
-        from optuna.trial import TrialState, create_trial
-
-        attributes = {"digest": key, "spec": dict(spec), "owner": this_process(), "beat": 0}
-        with told_of(self._where):
-            template = create_trial(state=TrialState.RUNNING, user_attrs=attributes)
-            trial = self._storage.create_new_trial(self._study, template)
-            self._read()
-            if key not in self._results and self._live.get(key) == self._storage.get_trial_number_from_id(trial):
-                with self._lock:
-                    self._claims[key] = trial
-                return True
-            self._end(trial, failed=True)
-            return False
+        return key not in self._live and key not in self._results and self._in_turn(self._claim, key, dict(spec))
 
     def finish(self, key: str, result: Result) -> None:
         """Keep the result of a claimed trial."""
-        outcome = {"values": result.values, "seconds": result.seconds, "error": result.error, "died": result.died}
-        with self._lock:
-            trial = self._claims.pop(key)
-        with told_of(self._where):
-            self._end(trial, failed=result.error is not None, outcome=outcome)
+        self._in_turn(self._finish, key, result)
 
     def __enter__(self) -> Store:
         self._stop.clear()
-        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._thread = threading.Thread(target=self._keep_beating, daemon=True)
         self._thread.start()
         return self
 
     def __exit__(self, *fault: object) -> None:
         """Claims that were not finished are given back."""
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._in_turn(self._give_back)
+
+    def _in_turn(self, function: Callable[..., T], *args: Any) -> T:
+        return self._keeper.submit(self._told, function, *args).result()
+
+    def _told(self, function: Callable[..., T], *args: Any) -> T:
         with told_of(self._where):
-            while self._claims:
-                self._end(self._claims.popitem()[1], failed=True)
+            return function(*args)
+
+    def _look(self) -> None:
+        self._read()
+        freed = [t for t in self._trials() if t.state.name == "RUNNING" and self._is_dead(t)]
+        for trial in freed:
+            self._end(trial._trial_id, failed=True)
+        if freed:
+            self._read()
+
+    def _claim(self, key: str, spec: dict[str, Any]) -> bool:
+        from optuna.trial import TrialState, create_trial
+
+        attributes = {"digest": key, "spec": spec, "owner": this_process(), "beat": 0}
+        template = create_trial(state=TrialState.RUNNING, user_attrs=attributes)
+        trial = self._storage.create_new_trial(self._study, template)
+        self._claims[key] = trial
+        self._read()
+        if key in self._results or self._live.get(key) != self._storage.get_trial_number_from_id(trial):
+            self._end(self._claims.pop(key), failed=True)
+            return False
+        return True
+
+    def _finish(self, key: str, result: Result) -> None:
+        outcome = {"values": result.values, "seconds": result.seconds, "error": result.error, "died": result.died}
+        self._end(self._claims.pop(key), failed=result.error is not None, outcome=outcome)
+
+    def _give_back(self) -> None:
+        while self._claims:
+            self._end(self._claims.popitem()[1], failed=True)
 
     def _study_id(self, name: str) -> int:
         from optuna.exceptions import DuplicatedStudyError
@@ -181,22 +197,22 @@ class Store:
         from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
-        try:
+        with suppress(UpdateFinishedTrialError):
             if outcome is not None:
                 self._storage.set_trial_user_attr(trial, "outcome", outcome)
             values = [outcome["seconds"]] if outcome is not None and not failed else None
             self._storage.set_trial_state_values(trial, TrialState.FAIL if failed else TrialState.COMPLETE, values)
-        except UpdateFinishedTrialError:
-            return
 
-    def _beat(self) -> None:
+    def _keep_beating(self) -> None:
         count = 0
         while not self._stop.wait(self._beat_seconds):
             count += 1
-            with self._lock:
-                claimed = list(self._claims.values())
-            for trial in claimed:
-                try:
-                    self._storage.set_trial_user_attr(trial, "beat", count)
-                except Exception:  # finished just now, or out of reach: then the main thread meets it and says so
-                    continue
+            self._keeper.submit(self._beat, count)
+
+    def _beat(self, count: int) -> None:
+        """A fault is left to the next look, which meets it again and says so."""
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        for trial in self._claims.values():
+            with suppress(UpdateFinishedTrialError):  # taken over by another process
+                self._storage.set_trial_user_attr(trial, "beat", count)
