@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import FileError, InputError
+from ..errors import FileError
 from .datasets import evaluation, validation_of
 from .finishing import keep, tell
 from .models import ModelSource, OpenModel, build_structure, open_model, open_trained, state_digest
@@ -105,20 +105,11 @@ def accuracy_of(evaluate: Any) -> Callable[[nn.Module], float] | None:
 
 
 def held_zeros(subject: Subject) -> list[Callable[[nn.Module], None]]:
-    """What to call after each step, so that weights that the plan set to zero stay zero while training.
-
-    Raises:
-        InputError: the model stores integers, which cannot be trained.
-    """
+    """What to call after each step, so that weights that the plan set to zero stay zero while training."""
     from ..training import keep_zeros
 
     names: set[str] = set()
     for step in subject.plan.steps:
-        if step.precisions:
-            raise InputError(
-                f"{subject.name} stores weights as integers, which cannot be trained; "
-                "train the folder that it was made from, and quantize last"
-            )
         passed = {step.renamed(name) for name in names} | {edit.tensor for edit in step.sparsities}
         names = {name for name in passed if name is not None}
     return [keep_zeros(subject.model, names)] if names else []
