@@ -55,15 +55,16 @@ def sharded(model: nn.Module, device: torch.device) -> nn.Module:
         for parameter in module.parameters(recurse=False):
             owners[id(parameter)] = owners.get(id(parameter), 0) + 1
     try:
-        for module in list(model.modules()):
+        for module in reversed(list(model.modules())):  # inner parts before those that hold them
             for item in module if isinstance(module, nn.ModuleList) else ():
                 if all(owners[id(p)] == 1 for p in item.parameters()):  # a tied weight must lie in one part alone
                     fully_shard(item, mesh=mesh)
-        return fully_shard(model, mesh=mesh)
+        fully_shard(model, mesh=mesh)
     except (ValueError, NotImplementedError) as error:
         raise InputError(
             f"FSDP cannot train this model: {error}; launch with plain DDP (without --use_fsdp)"
         ) from error
+    return model
 
 
 def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -83,4 +84,7 @@ def shared_as(like: Tensor, tensor: Tensor) -> Tensor:
 def _whole(tensor: Tensor) -> Tensor:
     from torch.distributed.tensor import DTensor
 
-    return tensor.detach().full_tensor() if isinstance(tensor, DTensor) else tensor
+    if not isinstance(tensor, DTensor):
+        return tensor
+    found: Tensor = tensor.full_tensor()
+    return found.detach()
