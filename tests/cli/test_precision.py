@@ -46,6 +46,17 @@ def test_quantize_and_verify(file: str) -> None:
     assert done.exit_code == 0 and "stated error" in done.stdout
 
 
+def test_quantize_and_heal(file: str) -> None:
+    pytest.importorskip("torchao")
+    args = ["quantize", f"{file}:model", "--scheme", "int4", "--data", f"{file}:batches", "--heal", "2"]
+    done = CliRunner().invoke(app, [*args, "--out", "healed", "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["verdict"]["ok"] and [step["name"] for step in told["steps"]][-1] == "heal"
+    done = CliRunner().invoke(app, ["verify", "healed", "--model", f"{file}:model"])
+    assert done.exit_code == 0, done.output
+
+
 def test_quantize_under_a_budget(file: str) -> None:
     pytest.importorskip("torchao")
     args = ["quantize", f"{file}:model", "--budget", "bytes=30%", "--data", f"{file}:batches", "--out", "mixed"]
@@ -75,6 +86,7 @@ def test_sparsify_and_verify(file: str) -> None:
         ("quantize", ["--scheme", "int3"], "scheme='int3'; give one of"),
         ("quantize", ["--budget", "bytes=50%"], "pass data=batches"),
         ("quantize", ["--scheme", "int8", "--clip", "best"], "clip='best'"),
+        ("quantize", ["--scheme", "int8", "--heal", "1"], "heal=1 distils on data, and none was given"),
         ("sparsify", [], "give one of --threshold NUMBER, --share NUMBER and --pattern N:M"),
         ("sparsify", ["--pattern", "4:2"], "write N:M"),
         ("sparsify", ["--share", "0.5", "--criterion", "wanda"], "pass data=batches"),

@@ -130,12 +130,30 @@ def test_zeros_of_a_sparse_folder_stay_zero_while_it_is_trained(small: str, tmp_
 
 
 @pytest.mark.parametrize("command", ["finetune", "distil"])
-def test_integers_are_refused(small: str, tmp_path: Path, command: str) -> None:
+def test_integers_are_trained_and_stored_again(small: str, tmp_path: Path, command: str) -> None:
     pytest.importorskip("torchao")
     Path("wide.py").write_text(FILE.replace("width=8", "width=256"))
-    integers, out = str(tmp_path / "integers"), tmp_path / "out"
-    run("quantize", "wide.py:model", "--scheme", "int8", "--out", integers)
-    train = ["--model", "wide.py:model", "--data", "wide.py:batches", "--steps", "1", "--out", str(out)]
-    done = run(command, integers, *train, code=2)
-    assert "stores weights as integers, which cannot be trained" in done.output
-    assert not out.exists()
+    integers, out = str(tmp_path / "integers"), str(tmp_path / "out")
+    run("quantize", "wide.py:model", "--scheme", "int4", "--out", integers)
+    train = ["--model", "wide.py:model", "--data", "wide.py:batches", "--steps", "8", "--lr", "1", "--out", out]
+    run(command, integers, *train)
+    before, after = load_file(f"{integers}/model.safetensors"), load_file(f"{out}/model.safetensors")
+    assert {k: v.shape for k, v in before.items()} == {k: v.shape for k, v in after.items()}
+    assert not before["0.weight:qdata:int4"].equal(after["0.weight:qdata:int4"])
+    run("verify", out, "--model", "wide.py:model")
+    changed = run("sparsify", out, "--model", "wide.py:model", "--share", "0.5", "--out", str(tmp_path / "no"), code=2)
+    assert "stores weights as integers, whose structure is not read again" in changed.output
+
+
+def test_zeros_stay_zero_under_integers(small: str, tmp_path: Path) -> None:
+    pytest.importorskip("torchao")
+    Path("wide.py").write_text(FILE.replace("width=8", "width=256"))
+    sparse, integers, out = (str(tmp_path / name) for name in ("sparse", "integers", "out"))
+    model = ["--model", "wide.py:model"]
+    run("sparsify", "wide.py:model", "--share", "0.5", "--keep-dead", "--out", sparse)
+    run("quantize", sparse, *model, "--scheme", "int8", "--out", integers)
+    run("finetune", integers, *model, "--data", "wide.py:batches", "--steps", "8", "--lr", "0.3", "--out", out)
+    zeros = load_file(f"{sparse}/model.safetensors")["0.weight"] == 0
+    found = load_file(f"{out}/model.safetensors")["0.weight:qdata"]
+    assert zeros.any() and (found[zeros] == 0).all() and (found[~zeros] != 0).any()
+    run("verify", out, *model)

@@ -10,6 +10,7 @@ from netsmith.errors import EvidenceError, InputError
 from netsmith.plans import precision
 from netsmith.recipes import quantize, sparsify
 from netsmith.surgery.zeros import count_zeros
+from netsmith.training import Training, train
 from small_networks import network
 
 
@@ -32,6 +33,31 @@ def test_quantize(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(dict.fromkeys(told)) == ["trace", "plan", "round", "verify", "measure"]
     plain = quantize(model, x, scheme="int8")
     assert [step.name for step in plain.steps] == ["original", "quantize"] and plain.verdict.ok
+
+
+def test_quantize_and_heal(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torchao")
+    monkeypatch.setattr(precision, "_SMALLEST", 1)
+    model, x = network("mlp")
+    data = [torch.randn(64, 6) for _ in range(4)]
+    with torch.no_grad():
+        wanted = [model(each) for each in data]
+
+    def near(each: torch.nn.Module) -> float:
+        return -sum(float((each(d) - w).square().mean()) for d, w in zip(data, wanted, strict=True))
+
+    def heal(small: torch.nn.Module, original: torch.nn.Module) -> torch.nn.Module:
+        return train(small, data, lambda m, x, y: (m(x) - original(x).detach()).square().mean(), how)
+
+    how = Training(epochs=30, lr=0.05)
+    result = quantize(model, x, scheme="int4", data=data, evaluate=near, heal=heal)
+    assert [step.name for step in result.steps] == ["original", "quantize", "round", "heal"] and result.verdict.ok
+    _, nearest, rounded, healed = (step.scores["score"] for step in result.steps)
+    assert healed > rounded > nearest and result.steps[-1].cost.bytes == result.steps[1].cost.bytes
+    one = quantize(model, x, scheme="int4", data=data, heal=1)
+    assert one.verdict.ok and one.steps[-1].name == "heal"
+    with pytest.raises(EvidenceError, match="heal=1 distils on data, and none was given"):
+        quantize(model, x, scheme="int4", heal=1)
 
 
 def test_sparsify_and_remove_what_is_dead() -> None:

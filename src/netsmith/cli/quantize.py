@@ -19,6 +19,7 @@ STAGES = {
     "trace": "reading the model",
     "plan": "measuring what rounding does",
     "round": "rounding",
+    "heal": "distilling",
     "verify": "verifying",
     "measure": "measuring",
 }
@@ -26,6 +27,7 @@ SCHEME_HELP = "int8, int4, or dynamic-int8: inputs of linear layers too. One of 
 BUDGET_HELP = "bytes=25%: 8 or 4 bits for each weight, by what it costs; needs --data."
 DATA_HELP = "Unlabelled data to round with (GPTQ), and for --budget: as for shrink."
 GROUP_HELP = "How many inputs share a scale, for 4 bits; 0: all of an output."
+HEAL_HELP = "Afterwards distil from the original, rounding in every step, for so many passes over the data."
 CLIP_HELP = "How clipping thresholds are found: max, percentile, mse or kl."
 
 
@@ -37,6 +39,7 @@ def quantize(
     data: Annotated[str | None, option(DATA_HELP, "DATA")] = None,
     group: Annotated[int, typer.Option(help=GROUP_HELP, metavar="N", min=0)] = 0,
     clip: Annotated[str, typer.Option(help=CLIP_HELP, metavar="KIND")] = "max",
+    heal: Annotated[int | None, option(HEAL_HELP, "EPOCHS", min=1)] = None,
     ignore: Ignore = None,
     evaluate_on: Eval = None,
     original: Original = None,
@@ -60,7 +63,7 @@ def quantize(
     subject = open_start(what, out_dir, given=source, original=original)
     opened = subject.opened
     options: dict[str, Any] = {"scheme": scheme, "budget": limits, "group": group, "clip": clip}
-    options |= {"ignore": tuple(ignore or ()), "seed": seed}
+    options |= {"ignore": tuple(ignore or ()), "seed": seed, "heal": heal}
     if data is not None:
         options["data"] = open_batches(data, opened.example_inputs, mean=mean, std=std, shuffle=True, seed=seed)
     measured = evaluate_on or validation_of(data or "")

@@ -108,7 +108,7 @@ def held_zeros(subject: Subject) -> list[Callable[[nn.Module], None]]:
     """As ``recipes.chaining.held_zeros``, of the subject."""
     from ..recipes.chaining import held_zeros as held
 
-    return held(subject.model, subject.plan, subject.name)
+    return held(subject.model, subject.plan)
 
 
 def telling(tell: Tell) -> Callable[[int, int, dict[str, float]], None]:

@@ -9,7 +9,6 @@ from typing import Any
 from torch import nn
 
 from ..checks import verify
-from ..errors import InputError
 from ..plans import Plan
 from ..training import keep_zeros
 from .result import Result
@@ -21,19 +20,10 @@ def chained(result: Result, original: nn.Module, before: Plan, example_inputs: A
     return replace(result, plan=plan, verdict=verify(original, result.model, plan, example_inputs))
 
 
-def held_zeros(model: nn.Module, plan: Plan, name: str) -> list[Callable[[nn.Module], None]]:
-    """What to call after each training step, so that weights that the plan set to zero stay zero.
-
-    Raises:
-        InputError: the model stores integers, which cannot be trained; the message names it by ``name``.
-    """
+def held_zeros(model: nn.Module, plan: Plan) -> list[Callable[[nn.Module], None]]:
+    """What to call after each training step, so that weights that the plan set to zero stay zero."""
     names: set[str] = set()
     for step in plan.steps:
-        if step.precisions:
-            raise InputError(
-                f"{name} stores weights as integers, which cannot be trained; "
-                "train the folder that it was made from, and quantize last"
-            )
         passed = {step.renamed(tensor) for tensor in names} | {edit.tensor for edit in step.sparsities}
         names = {tensor for tensor in passed if tensor is not None}
     return [keep_zeros(model, names)] if names else []

@@ -106,7 +106,7 @@ def train(work: Work, step: NamedStep, start: State, key: str, tell: Tell) -> Do
     how = options.training(seed=work.seed, checkpoint=work.folder / STEPS / CHECKPOINTS / key, resume=True)
     common: dict[str, Any] = {
         "validate": None if work.measure is None else work.measure.goal,
-        "after_step": held_zeros(start.model, start.chain, start.name),
+        "after_step": held_zeros(start.model, start.chain),
         "progress": lambda done, total, said: tell(f"train, loss {said['loss']:.3f}", done, total),
         "training": how,
     }

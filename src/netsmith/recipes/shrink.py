@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from torch import nn
 
 from ..checks import verify
-from ..errors import EvidenceError, InputError
+from ..errors import InputError
 from ..evidence.masks import Mask
 from ..evidence.products import PRECISIONS, products_in
 from ..plans import Budget, Plan, plan_removal
@@ -19,13 +18,11 @@ from ..scores import Score, magnitude, with_evidence
 from ..scores.named import score_named
 from ..searches import plan_allocation
 from ..surgery import apply
-from ..training import distil
 from ..wiring import Wiring, tensor_slots, trace
+from .healing import Heal, check_heal, healed
 from .result import Result
 from .soundness import check_model
 from .steps import Evaluate, Progress, measured_steps, telling
-
-Heal = int | Callable[[nn.Module, nn.Module], nn.Module]
 
 
 def shrink(
@@ -106,7 +103,7 @@ def shrink(
     if heal is not None:
         tell("heal", 0, 1)
         last = list(models.values())[-1]
-        models["heal"] = _healed(last, model, data, heal, seed, tell).eval()
+        models["heal"] = healed(last, model, data, heal, seed, telling(tell, "heal"))
         plan = plan.with_refitted(slot.name for slot in tensor_slots(models["heal"]))
     tell("verify", 0, 1)
     final = list(models.values())[-1]
@@ -134,16 +131,7 @@ def _check(model: Any, budget: Any, data: Any, evaluate: Any, heal: Any, seed: A
         raise InputError(f"budget is a {type(budget).__name__}; give e.g. netsmith.Budget(macs=0.5)")
     if not isinstance(seed, int):
         raise InputError(f"seed={seed!r} is a {type(seed).__name__}; give an int")
-    if isinstance(heal, int) and (isinstance(heal, bool) or heal < 1):
-        raise InputError(
-            f"heal={heal!r}: give a number of epochs ≥ 1, a function (edited, original) -> trained, or None"
-        )
-    if heal is not None and not isinstance(heal, int) and not callable(heal):
-        raise InputError(
-            f"heal is a {type(heal).__name__}; give a number of epochs or a function (edited, original) -> trained"
-        )
-    if isinstance(heal, int) and data is None:
-        raise EvidenceError(f"heal={heal} distils on data, and none was given; pass data=batches")
+    check_heal(heal, data)
     if evaluate is not None and not callable(evaluate):
         raise InputError(f"evaluate is a {type(evaluate).__name__}; give a function model -> score, higher is better")
     if data is not None and (not isinstance(data, Iterable) or isinstance(data, (torch.Tensor, Mapping, str))):
@@ -169,15 +157,3 @@ def _informed(
     return with_evidence(
         function, wiring, data, mask=mask, seed=seed, progress=lambda done, total, _: tell("score", done, total)
     )
-
-
-def _healed(
-    edited: nn.Module, original: nn.Module, data: Iterable[Any] | None, heal: Heal, seed: int, tell: Progress
-) -> nn.Module:
-    if isinstance(heal, int):
-        assert data is not None  # _check saw to it
-        return distil(edited, original, data, epochs=heal, seed=seed, progress=lambda i, n, _: tell("heal", i, n))
-    trained = heal(copy.deepcopy(edited), original)  # a function may train in place; the repaired model is a step too
-    if not isinstance(trained, nn.Module):
-        raise InputError(f"heal returned a {type(trained).__name__}; it must return the trained module")
-    return trained

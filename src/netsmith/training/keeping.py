@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 from torch import Tensor, nn
 
 from ..errors import InputError, ModelError
+from ..wiring.wrapped import dequantized
+from .rounding import parameters_of
 
 
 def keep_zeros(model: nn.Module, names: Collection[str] | None = None) -> Callable[[nn.Module], None]:
@@ -24,9 +26,9 @@ def keep_zeros(model: nn.Module, names: Collection[str] | None = None) -> Callab
         >>> tuned = finetune(sparse, data, epochs=1, after_step=[keep_zeros(sparse)])  # doctest: +SKIP
     """
     kept = {
-        name: p.detach() != 0
+        name: dequantized(p) != 0
         for name, p in model.named_parameters()
-        if (names is None or name in names) and p.ndim > 1 and bool((p.detach() == 0).any())
+        if (names is None or name in names) and p.ndim > 1 and bool((dequantized(p) == 0).any())
     }
 
     def zero(trained: nn.Module) -> None:
@@ -58,7 +60,7 @@ def clip(model: nn.Module, bound: float) -> Callable[[nn.Module], None]:
 
 
 def _paired(trained: nn.Module, known: Mapping[str, Tensor]) -> list[tuple[nn.Parameter, Tensor]]:
-    parameters = dict(trained.named_parameters())
+    parameters = parameters_of(trained)
     for name, tensor in known.items():
         if name not in parameters or parameters[name].shape != tensor.shape:
             raise ModelError(f"{name} is not, or not of that shape, in the network that is trained; give that network")

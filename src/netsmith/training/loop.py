@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -18,6 +19,7 @@ from .options import Training
 from .order import begin_pass, count_batches, groups, random_state_kept
 from .processes import share
 from .rates import make_optimizer, schedule
+from .sharding import sharded, wants_shards, whole
 from .soundness import loss_value, score_value
 from .state import optimizer_tensors, random_tensors, restore_optimizer, restore_random, restore_tensors, tensors_of
 
@@ -72,17 +74,33 @@ class Run:
     def _prepared(self) -> tuple[nn.Module, Any]:
         if self.accelerator.distributed_type not in ("NO", "MULTI_CPU", "MULTI_GPU"):
             raise InputError(
-                f"training under {self.accelerator.distributed_type} is not supported; launch with plain DDP "
-                "(accelerate launch --multi_gpu, torchrun)"
+                f"training under {self.accelerator.distributed_type} is not supported; launch with DDP or FSDP "
+                "(accelerate launch --multi_gpu or --use_fsdp, torchrun)"
             )
         if self.accelerator.num_processes > 1:
             self.model.to(self.device)  # before the optimizer sees the parameters
+        if wants_shards():
+            return self._shared()
         self.parameters = [*self.model.parameters(), *self.beside.parameters()]
         self.descent = make_optimizer(self.parameters, self.training)
         own = dict(vars(self.model))
         wrapped, stepper = self.accelerator.prepare(self.model, self.descent)
         self.own, self.put = own, {k: v for k, v in vars(self.model).items() if k not in own or own[k] is not v}
         return wrapped, stepper
+
+    def _shared(self) -> tuple[nn.Module, Any]:
+        """Train shards of a copy; ``to_the_end`` puts them together in the model."""
+        kept = self.task.penalty is not None or self.task.after_step or any(True for _ in self.beside.parameters())
+        if kept or self.training.precision == "fp16":
+            raise InputError(
+                "under FSDP there are no penalties, after_step, features or fp16: they need whole weights; "
+                "launch with plain DDP (without --use_fsdp)"
+            )
+        self.model = sharded(copy.deepcopy(self.model), self.device)
+        self.parameters = list(self.model.parameters())
+        self.descent = make_optimizer(self.parameters, self.training)
+        self.own, self.put = {}, {}
+        return self.model, self.accelerator.prepare_optimizer(self.descent)
 
     def _undress(self) -> None:
         for name in self.put:
@@ -118,6 +136,8 @@ class Run:
             torch.distributed.broadcast(buffer, 0)  # statistics over a batch are each process's own
         self.stepper.zero_grad()
         self._undress()
+        if self.model is not self.task.model:
+            restore_tensors(tensors_of(self.task.model, "model"), whole(tensors_of(self.model, "model")))
 
     def _pass(self, resumed: Checkpoint | None) -> None:
         """One pass over the data, or what is left of it."""
@@ -196,7 +216,7 @@ class Run:
         self.last["score"] = score
         if at.best is None or score > at.best:
             at.best, at.idle = score, 0
-            self.best = {name: tensor.detach().clone() for name, tensor in self._tensors().items()}
+            self.best = {name: tensor.detach().clone() for name, tensor in whole(self._tensors()).items()}
         at.finished = self.training.patience is not None and at.idle >= self.training.patience
 
     def _save(self) -> None:
@@ -206,8 +226,9 @@ class Run:
             name: self.accelerator.gather(state.to(self.device)[None])
             for name, state in random_tensors(self.device).items()
         }
+        held = whole({**self._tensors(), **optimizer_tensors(self.descent)})
         if self.accelerator.is_main_process:
-            tensors = {**self._tensors(), **optimizer_tensors(self.descent), **randoms}
+            tensors = {**held, **randoms}
             tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
             scaler = self.accelerator.scaler
             write_checkpoint(

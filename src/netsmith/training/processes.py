@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from .sharding import unasked
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -47,14 +48,16 @@ def accelerated(device: torch.device, precision: str) -> Iterator[Accelerator]:
             state._shared_state.clear()
         # A model may hold parameters that some batch does not reach; DDP would wait for their gradients for ever.
         unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-        yield Accelerator(
-            cpu=cpu,
-            mixed_precision=precision,
-            device_placement=several,
-            # The loop divides the loss itself, whatever `accelerate launch` was told.
-            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
-            kwargs_handlers=[unused] if several else [],
-        )
+        with unasked():
+            ours = Accelerator(
+                cpu=cpu,
+                mixed_precision=precision,
+                device_placement=several,
+                # The loop divides the loss itself, whatever `accelerate launch` was told.
+                gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+                kwargs_handlers=[unused] if several else [],
+            )
+        yield ours
     finally:
         for state, content in zip(states, before, strict=True):
             state._shared_state.clear()

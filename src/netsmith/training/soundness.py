@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..data.running import describe
 from ..errors import InputError, ModelError
+from .rounding import with_rounding
 
 
 def loss_value(loss: Any, x: Any, *, where: str, lr: float) -> float:
@@ -59,20 +60,22 @@ def score_value(value: Any) -> float:
 
 
 def trainable_copy(model: nn.Module) -> nn.Module:
-    """A copy to train.
+    """A copy to train, with floats that are rounded in every forward in place of stored integers.
 
     Raises:
         ModelError: nothing in it can be trained, its weights are not finite, or it cannot be copied.
     """
-    if not any(p.requires_grad for p in model.parameters()):
+    try:
+        twin = copy.deepcopy(model)
+    except Exception as error:  # deepcopy runs the model's own code
+        raise ModelError(f"{type(model).__name__} cannot be copied: {type(error).__name__}: {error}") from error
+    twin = with_rounding(twin)
+    if not any(p.requires_grad for p in twin.parameters()):
         raise ModelError(
             f"{type(model).__name__} has no parameter that requires a gradient; call model.requires_grad_()"
         )
-    check_finite(model, "before training; load a sound checkpoint")
-    try:
-        return copy.deepcopy(model)
-    except Exception as error:  # deepcopy runs the model's own code
-        raise ModelError(f"{type(model).__name__} cannot be copied: {type(error).__name__}: {error}") from error
+    check_finite(twin, "before training; load a sound checkpoint")
+    return twin
 
 
 def check_finite(model: nn.Module, when: str) -> None:

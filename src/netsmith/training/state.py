@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import FileError, InputError
+from .sharding import shared_as
 
 _OF_OPTIMIZERS = ("step", "momentum_buffer", "exp_avg", "exp_avg_sq")
 
@@ -43,7 +44,7 @@ def restore_tensors(into: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> 
         raise FileError("the checkpoint is of another model:\n  " + "\n  ".join(wrong[:4]) + more)
     with torch.no_grad():
         for name, tensor in into.items():
-            tensor.copy_(saved[name])
+            tensor.copy_(shared_as(tensor, saved[name]))
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -69,7 +70,9 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Tens
         known = key in _OF_OPTIMIZERS and index.isdecimal() and int(index) < len(parameters)
         if not known or shape != (() if key == "step" else tuple(parameters[int(index)].shape)):
             raise FileError(f"the checkpoint's {name} fits no parameter; it is damaged or of another model")
-        state.setdefault(int(index), {})[key] = saved[name]
+        whole = key == "step"  # a count, which no process holds a part of
+        value = saved[name] if whole else shared_as(parameters[int(index)], saved[name])
+        state.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
@@ -88,9 +91,10 @@ def restore_random(saved: Mapping[str, Tensor], rank: int, device: torch.device)
         FileError: the checkpoint holds none that torch can take.
     """
     try:
-        torch.set_rng_state(saved["random/cpu"][rank])
+        # Copies: a row of the whole need not lie where torch can read a state from, and it crashes then.
+        torch.set_rng_state(saved["random/cpu"][rank].clone())
         if device.type == "cuda":
-            torch.cuda.set_rng_state(saved["random/cuda"][rank], device)
+            torch.cuda.set_rng_state(saved["random/cuda"][rank].clone(), device)
     except (KeyError, IndexError, RuntimeError, TypeError) as error:
         raise FileError(f"the checkpoint holds no random state that fits ({error}); it is damaged") from error
 

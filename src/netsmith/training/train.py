@@ -16,6 +16,7 @@ from .loop import AfterStep, Objective, Penalty, Progress, Run, Task, Validate
 from .options import Training
 from .order import random_state_kept
 from .processes import accelerated
+from .rounding import with_integers
 from .soundness import check_finite, trainable_copy
 
 
@@ -32,6 +33,8 @@ def train(
     progress: Progress | None = None,
 ) -> nn.Module:
     """Train a copy of the model; the given one stays as it is.
+
+    Weights that are stored as integers are trained with rounding in the loop (see ``rounding``) and stored again.
 
     Interrupted at any moment, a run with a checkpoint goes on with ``resume=True`` and ends with the same bits as one
     that was not interrupted, given the same arguments, data and machine. Batches of the pass that was under way are
@@ -67,4 +70,4 @@ def train(
         with random_state_kept(device, data):
             Run(task, accelerator, device).to_the_end()
     check_finite(result, f"after training with lr={training.lr:g}; lower lr (try {training.lr / 10:g})")
-    return result.eval()
+    return with_integers(result).eval()
