@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from .ensembles import tree_ensemble as tree_ensemble
     from .fisher_merging import fisher as fisher
     from .fisher_merging import fisher_importance as fisher_importance
+    from .joining import Joined as Joined
+    from .joining import join as join
     from .least_squares import regmean as regmean
     from .least_squares import regmean_plus as regmean_plus
     from .merging_modules import merge_models as merge_models
@@ -44,12 +46,14 @@ if TYPE_CHECKING:
 _LATER = {
     "Aligned": "alignment",
     "Barrier": "barriers",
+    "Joined": "joining",
     "Soup": "soups",
     "align": "alignment",
     "barrier": "barriers",
     "fisher": "fisher_merging",
     "fisher_importance": "fisher_merging",
     "greedy_soup": "soups",
+    "join": "joining",
     "merge_models": "merging_modules",
     "regmean": "least_squares",
     "regmean_plus": "least_squares",
