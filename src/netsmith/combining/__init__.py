@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from .soups import Soup as Soup
     from .soups import greedy_soup as greedy_soup
     from .soups import uniform_soup as uniform_soup
+    from .zipping import Zipped as Zipped
+    from .zipping import zip_models as zip_models
 
 # Imported on first use: merging checkpoints needs no wiring, and half its memory would be that of these imports.
 _LATER = {
@@ -48,6 +50,7 @@ _LATER = {
     "Barrier": "barriers",
     "Joined": "joining",
     "Soup": "soups",
+    "Zipped": "zipping",
     "align": "alignment",
     "barrier": "barriers",
     "fisher": "fisher_merging",
@@ -59,6 +62,7 @@ _LATER = {
     "regmean_plus": "least_squares",
     "repair": "repairing",
     "uniform_soup": "soups",
+    "zip_models": "zipping",
     "blend": "ensembles",
     "boost": "ensembles",
     "cascade": "ensembles",
