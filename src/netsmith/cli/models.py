@@ -56,6 +56,10 @@ def open_model(source: ModelSource) -> OpenModel:
     """
     import torch
 
+    from .ensemble_folders import is_ensemble, open_ensemble
+
+    if is_ensemble(source.model):
+        return open_ensemble(source)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(source.seed)
         model, given = _construct(source, structure_only=False)
