@@ -119,11 +119,8 @@ def page(results: dict[str, Any]) -> str:
     lines = ["# Networks zipped into one", "", "Made by `run.py`, which says what is measured.", ""]
     lines += [f"{results['date']}, {results['machine']}. Test accuracy in %, mean over seeds (in brackets how many); "]
     lines[-1] += "behind it the multiplications as a share of one member's, and CPU seconds to make and judge it."
-    lines += [
-        "",
-        f"| | {' | '.join(f'{task} ({len(each["seeds"])})' for task, each in cases.items())} |",
-        f"|---{'|---' * len(cases)}|",
-    ]
+    heads = [f"{task} ({len(each['seeds'])})" for task, each in cases.items()]
+    lines += ["", f"| | {' | '.join(heads)} |", f"|---{'|---' * len(cases)}|"]
     for way in next(iter(cases.values()))["mean"]:
         cells = [each["mean"][way] for each in cases.values()]
         shown = [f"{100 * c['accuracy']:.2f}, {c['macs_share']:.2f}×, {c['seconds']:.1f} s" for c in cells]

@@ -25,6 +25,7 @@ def test_exactly_these_commands() -> None:
         "finetune",
         "grow",
         "inspect",
+        "join",
         "measure",
         "merge",
         "merge-models",

@@ -16,6 +16,7 @@ from .finetune import finetune
 from .group import INTERNAL, Commands, complain
 from .grow import grow
 from .inspect import inspect
+from .join import join
 from .measure import measure
 from .merge import merge
 from .merge_models import merge_models
@@ -85,6 +86,10 @@ app.command(
     epilog="Example:  netsmith ensemble small=out/small large=netsmith.zoo:digits_resnet@digits.safetensors "
     "--kind cascade --target-cost 50% --data digits:validation --eval digits:test --input 1,1,8,8 --out out/both"
 )(ensemble)
+app.command(
+    epilog="Example:  netsmith join netsmith.zoo:digits_resnet@first.safetensors "
+    "second=netsmith.zoo:digits_resnet@second.safetensors --input 1,1,8,8 --zip --data digits --out out/one"
+)(join)
 app.command(epilog="Example:  netsmith verify out/small")(verify)
 app.command(epilog="Example:  netsmith export out/small --to openvino --out out/openvino")(export)
 app.command(epilog="Example:  netsmith measure torchvision:mobilenet_v2 --json")(measure)

@@ -22,11 +22,22 @@ if TYPE_CHECKING:
     from ..recipes import Step
 
 
-def keep(model: nn.Module, plan: Plan, folder: Path, source: ModelSource, digest: str) -> None:
-    """Save a model with its plan and how its original is built: one folder, whole or not at all."""
+def keep(
+    model: nn.Module,
+    plan: Plan,
+    folder: Path,
+    source: ModelSource,
+    digest: str,
+    *,
+    beside: Mapping[str, str] | None = None,
+) -> None:
+    """Save a model with its plan and how its original is built: one folder, whole or not at all.
+
+    ``beside``: name -> text of further files for it.
+    """
     from ..files import save
 
-    save(model, folder, plan=plan, beside={SOURCE: source_text(source, digest)})
+    save(model, folder, plan=plan, beside={**(beside or {}), SOURCE: source_text(source, digest)})
 
 
 def tell(

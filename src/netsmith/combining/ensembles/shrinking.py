@@ -33,7 +33,8 @@ def shrunk(
 
     Candidates are the starts, and for each strength the minimum of mean loss + strength · |θ - first start|². Each is
     judged by cross-validation. The candidate with the least loss is beaten by a plainer one that is worse by no more
-    than one standard error of the difference.
+    than one standard error of the difference. Plainest is the first start, then the others from the best on, then the
+    minima from the strongest penalty on.
 
     Args:
         loss: (parameters, rows) -> (rows,) loss of each of these examples; differentiable in the parameters.
@@ -58,7 +59,8 @@ def shrunk(
             with torch.no_grad():
                 held[i, judge] = loss(parameters, judge)
     mean = held.mean(1)
-    plainest = [*sorted(range(len(starts)), key=lambda i: float(mean[i])), *range(len(starts), len(held))]
+    others = sorted(range(1, len(starts)), key=lambda i: float(mean[i]))
+    plainest = [0, *others, *range(len(starts), len(held))]
     worse = held - held[int(mean.argmin())]
     allowed = worse.std(1) / count**0.5
     chosen = next(i for i in plainest if float(worse[i].mean()) <= float(allowed[i]))
