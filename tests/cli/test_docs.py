@@ -26,6 +26,7 @@ def test_exactly_these_commands() -> None:
         "grow",
         "init",
         "inspect",
+        "join",
         "measure",
         "merge",
         "merge-models",

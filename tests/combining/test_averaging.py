@@ -16,6 +16,10 @@ def test_is_the_weighted_mean() -> None:
     assert torch.allclose(average([a, b], [3.0, 1.0], normalize=False), torch.tensor([6.0, 12.0]))
 
 
+def test_a_negative_weight_goes_beyond_as_in_mergekit() -> None:
+    assert torch.equal(average([torch.tensor([3.0]), torch.tensor([1.0])], [2.0, -1.0]), torch.tensor([5.0]))
+
+
 def test_computes_in_float32_and_keeps_the_dtype_and_the_inputs() -> None:
     a = torch.full((3,), 1.0, dtype=torch.bfloat16)
     b = torch.full((3,), 1.0 + 2**-7, dtype=torch.bfloat16)

@@ -34,8 +34,21 @@ def test_keywords_and_tensors_without_the_batch() -> None:
     larger = with_batch(inputs, 7)
     assert larger["values"].shape == (7, 3) and larger["offset"] is inputs["offset"]
     assert torch.allclose(program(**larger), model(**larger))
-    free = free_dimensions(inputs)
+    free = free_dimensions(inputs, model)
     assert list(free["values"]) == [0] and free["offset"] == {}
+
+
+def test_a_forward_that_takes_any_arguments() -> None:
+    class Around(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Bilinear(3, 2, 2)
+
+        def forward(self, *args: torch.Tensor, **kwargs: torch.Tensor) -> torch.Tensor:
+            return self.inner(*args, **kwargs)
+
+    inputs = torch.randn(4, 3), torch.randn(4, 2)
+    assert exported(Around(), inputs).module()(*with_batch(inputs, 7)).shape == (7, 2)
 
 
 def test_one_example_becomes_two() -> None:

@@ -17,6 +17,7 @@ from .group import INTERNAL, Commands, complain
 from .grow import grow
 from .init import init
 from .inspect import inspect
+from .join import join
 from .measure import measure
 from .merge import merge
 from .merge_models import merge_models
@@ -97,6 +98,10 @@ app.command(
 app.command(epilog="Example:  netsmith run recipe.yaml --out out/run")(run)
 app.command(epilog="Example:  netsmith init torchvision:resnet18 --data imagefolder:photos --out recipe.yaml")(init)
 app.command(epilog="Example:  netsmith plan recipe.yaml")(plan)
+app.command(
+    epilog="Example:  netsmith join netsmith.zoo:digits_resnet@first.safetensors "
+    "second=netsmith.zoo:digits_resnet@second.safetensors --input 1,1,8,8 --zip --data digits --out out/one"
+)(join)
 app.command(epilog="Example:  netsmith verify out/small")(verify)
 app.command(epilog="Example:  netsmith report out/small --open")(report)
 app.command(epilog="Example:  netsmith export out/small --to openvino --out out/openvino")(export)

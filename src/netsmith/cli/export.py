@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from .datasets import open_batches
-from .models import build_structure, open_model
+from .ensemble_folders import is_ensemble, with_members
+from .models import ModelSource, build_structure, open_model
 from .options import Debug, Json, Mean, Std, option
 from .output import emit_json, out, working
 from .saved import read_source, refuse_occupied
@@ -34,15 +35,20 @@ def export(
     debug: Debug = False,
 ) -> None:
     """Write a saved model for another engine, run the file and compare its outputs."""
-    source, _ = read_source(folder, model=model, weights=weights)
+    whole = is_ensemble(str(folder))
+    if whole:
+        source = ModelSource(with_members(folder, model), weights)
+    else:
+        source, _ = read_source(folder, model=model, weights=weights)
     refuse_occupied(out_dir)
     from ..files import export as export_model
     from ..files import load
 
-    example_inputs = open_model(source).example_inputs
+    opened = open_model(source)
+    example_inputs = opened.example_inputs
     calibration = None if int8 is None else open_batches(int8, example_inputs, mean=mean, std=std, shuffle=True)
     with working("exporting"):
-        edited = load(folder, lambda: build_structure(source))
+        edited = opened.model if whole else load(folder, lambda: build_structure(source))
         done = export_model(edited, example_inputs, out_dir, to=to, calibration=calibration, free_batch=free_batch)
     if json:
         emit_json({"folder": str(out_dir), **asdict(done)})

@@ -36,6 +36,7 @@ def keep(
     evaluate: Evaluation | None = None,
     *,
     start: nn.Module | None = None,
+    beside: Mapping[str, str] | None = None,
 ) -> RunRecord:
     """Save a model with its plan, how its original is built, and the record of the run: a folder, whole or not at all.
 
@@ -46,6 +47,7 @@ def keep(
         opened: the original.
         evaluate: what the steps were scored with.
         start: the model of the first step; None: the original.
+        beside: name -> text of further files for the folder.
 
     Returns:
         The record.
@@ -54,7 +56,8 @@ def keep(
     from ..reports.record import RUN, run_text
 
     run = _record(result, source, opened, evaluate, start or opened.model)
-    save(result.model, folder, plan=result.plan, beside={SOURCE: source_text(source, digest), RUN: run_text(run)})
+    told = {**(beside or {}), SOURCE: source_text(source, digest), RUN: run_text(run)}
+    save(result.model, folder, plan=result.plan, beside=told)
     return run
 
 

@@ -9,6 +9,7 @@ import typer
 
 from ..errors import InputError
 from .datasets import open_batches
+from .ensemble_folders import is_ensemble
 from .models import ModelSource, OpenModel, build_structure, open_model
 from .options import Debug, Input, Json, Mean, Model, Seed, Std, Weights, option, parse_shape
 from .output import emit_json, note, out, print_cost, working
@@ -71,7 +72,10 @@ def _engines(
 
     models, costs = {"original": opened.model}, {"original": cost}
     if result is not None:
-        models["result"] = load(result, lambda: build_structure(source))
+        if is_ensemble(str(result)):
+            models["result"] = open_model(ModelSource(str(result), input=source.input, seed=source.seed)).model
+        else:
+            models["result"] = load(result, lambda: build_structure(source))
         costs["result"] = measure_cost(models["result"], opened.example_inputs)
     batches = None if int8 is None else open_batches(int8, opened.example_inputs, mean=mean, std=std, shuffle=True)
     if batches is None:

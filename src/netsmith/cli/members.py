@@ -81,7 +81,7 @@ def open_member(member: MemberSource) -> OpenMember:
 
 
 def members_text(members: Mapping[str, MemberSource]) -> str:
-    """What ``members.json`` says: how each member is built. For people: no command reads it."""
+    """What ``members.json`` says: how each member is built."""
     listed = {name: {**asdict(m.source), "folder": str(m.folder) if m.folder else None} for name, m in members.items()}
     return json.dumps({"version": VERSION, "members": listed}, indent=2) + "\n"
 

@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 
 from ..errors import FileError
-from ..sources.saved import SOURCE, read_source, source_text
+from ..sources.saved import SOURCE, checked_source, is_harmless, read_source, source_text
 
-__all__ = ["SOURCE", "read_source", "refuse_occupied", "source_text"]
+__all__ = ["SOURCE", "checked_source", "is_harmless", "read_source", "refuse_occupied", "source_text"]
 
 
 def refuse_occupied(folder: Path) -> None:

@@ -9,7 +9,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ..errors import FileError
+from ..errors import FileError, InputError
+from .ensemble_folders import is_ensemble
+from .ensemble_verdicts import verify_ensemble
 from .group import FAILED
 from .models import build_structure, open_model, state_digest
 from .options import Debug, Json
@@ -21,12 +23,14 @@ if TYPE_CHECKING:
 
 Folder = Annotated[
     Path,
-    typer.Argument(help="A folder that `netsmith shrink`, `cut` or `merge` wrote.", metavar="DIR", show_default=False),
+    typer.Argument(help="A folder that a netsmith command wrote.", metavar="DIR", show_default=False),
 ]
 Original = Annotated[
     str | None,
     typer.Option(
-        help="The original, if not as DIR/source.json says: as for shrink.", metavar="MODEL", show_default=False
+        help="The original, if not as DIR/source.json says: as for shrink. Of an ensemble: NAME=MODEL,...",
+        metavar="MODEL",
+        show_default=False,
     ),
 ]
 OriginalWeights = Annotated[
@@ -43,6 +47,13 @@ def verify(
     debug: Debug = False,
 ) -> None:
     """Check a saved model against the original it was made from. Exit code 1 if a check fails."""
+    if is_ensemble(str(folder)):
+        if weights is not None:
+            raise InputError("an ensemble has many originals, whose weights members.json names; leave out --weights")
+        with working("verifying"):
+            verdict = verify_ensemble(folder, model)
+        _tell(verdict, folder, "members.json", as_json=json)
+        return
     from ..checks import verify as verify_plan
     from ..files import load, load_plan
 
@@ -57,8 +68,12 @@ def verify(
             )
         edited = load(folder, lambda: build_structure(source))
         verdict = verify_plan(original.model, edited, plan, original.example_inputs)
-    if json:
-        emit_json({"folder": str(folder), "model": source.model, **verdict_json(verdict)})
+    _tell(verdict, folder, source.model, as_json=json)
+
+
+def _tell(verdict: Verdict, folder: Path, model: str, *, as_json: bool) -> None:
+    if as_json:
+        emit_json({"folder": str(folder), "model": model, **verdict_json(verdict)})
     else:
         out().print(verdict_table(verdict))
     if not verdict.ok:

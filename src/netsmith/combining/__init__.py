@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from .ensembles import tree_ensemble as tree_ensemble
     from .fisher_merging import fisher as fisher
     from .fisher_merging import fisher_importance as fisher_importance
+    from .joining import Joined as Joined
+    from .joining import join as join
     from .least_squares import regmean as regmean
     from .least_squares import regmean_plus as regmean_plus
     from .merging_modules import merge_models as merge_models
@@ -39,22 +41,28 @@ if TYPE_CHECKING:
     from .soups import Soup as Soup
     from .soups import greedy_soup as greedy_soup
     from .soups import uniform_soup as uniform_soup
+    from .zipping import Zipped as Zipped
+    from .zipping import zip_models as zip_models
 
 # Imported on first use: merging checkpoints needs no wiring, and half its memory would be that of these imports.
 _LATER = {
     "Aligned": "alignment",
     "Barrier": "barriers",
+    "Joined": "joining",
     "Soup": "soups",
+    "Zipped": "zipping",
     "align": "alignment",
     "barrier": "barriers",
     "fisher": "fisher_merging",
     "fisher_importance": "fisher_merging",
     "greedy_soup": "soups",
+    "join": "joining",
     "merge_models": "merging_modules",
     "regmean": "least_squares",
     "regmean_plus": "least_squares",
     "repair": "repairing",
     "uniform_soup": "soups",
+    "zip_models": "zipping",
     "blend": "ensembles",
     "boost": "ensembles",
     "cascade": "ensembles",

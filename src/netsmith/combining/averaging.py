@@ -15,7 +15,8 @@ def average(tensors: Sequence[Tensor], weights: Sequence[float] | None = None, *
 
     Args:
         tensors: of one shape and of floating point.
-        weights: one a tensor; None: all the same.
+        weights: one a tensor, finite; negative ones are taken as they are, as mergekit does: (2, -1) goes beyond the
+            first, away from the second. None: all the same.
         normalize: divide by the sum of the weights.
 
     Returns:

@@ -26,21 +26,23 @@ def breadcrumbs(
     """base + scale · Σ wᵢ·(xᵢ - base without outliers and without small ones).
 
     Args:
-        base: what the models were trained from.
-        tensors: of the models, of the base's shape.
-        weights: one a model; None: 1 each.
-        density: share of each model's differences that stay.
-        gamma: share of the largest that go first; less where else fewer than ``density`` stayed.
+        base: (...) what the models were trained from, of floating point.
+        tensors: M of the models, M ≥ 1, each of the base's shape.
+        weights: M finite numbers, one a model; negative ones take a model's differences away. None: 1 each.
+        density: share of each model's differences that stay, 0..1; one for all, or M. With 1 all stay, whatever gamma.
+        gamma: share of the largest magnitudes that go first, 0..1; less where else fewer than ``density`` stayed. One
+            for all, or M.
         elect: elect signs as TIES does (mergekit's ``breadcrumbs_ties``).
-        normalize: divide by the weights that count.
+        normalize: divide the sum by that of the weights; with ``elect``, of those that agree with the sign.
         rescale: bring each model's remaining differences back to their former sum of magnitudes.
-        scale: mergekit's ``lambda``.
+        scale: of the sum, any finite number; mergekit's ``lambda``.
 
     Returns:
-        A tensor of the base's dtype, computed in float32 (float64 for float64).
+        (...) of the base's shape and dtype, computed in float32 (float64 for float64).
 
     Raises:
-        InputError: tensors, weights, densities or gammas that do not fit each other.
+        InputError: no models; tensors of other shapes or of no floating point; as many weights, densities or gammas
+            as there are not models; weights that are not finite; a density or gamma outside 0..1.
 
     Source: Davari & Belilovsky, ECCV 2024, arXiv:2312.06795; options as in mergekit's ``breadcrumbs``.
     """
@@ -52,7 +54,11 @@ def breadcrumbs(
 
 
 def middle(density: float, gamma: float) -> Thin | None:
-    """The largest go, then the smallest until ``density`` is left; None where all stay."""
+    """The largest go, then the smallest until ``density`` is left; None where all stay.
+
+    Raises:
+        InputError: a density or gamma outside 0..1.
+    """
     check_density(gamma, "gamma")
     if check_density(density) == 1:
         return None

@@ -27,24 +27,25 @@ def dare(
     """base + scale · Σ wᵢ·(a random share of xᵢ - base).
 
     Args:
-        base: what the models were trained from.
-        tensors: of the models, of the base's shape.
-        weights: one a model; None: 1 each.
-        density: probability with which a difference stays.
+        base: (...) what the models were trained from, of floating point.
+        tensors: M of the models, M ≥ 1, each of the base's shape.
+        weights: M finite numbers, one a model; negative ones take a model's differences away. None: 1 each.
+        density: probability with which a difference stays, 0..1; one for all, or M.
         elect: elect signs as TIES does (mergekit's ``dare_ties``); False: its ``dare_linear``.
-        normalize: divide by the weights that count.
+        normalize: divide the sum by that of the weights; with ``elect``, of those that agree with the sign.
         rescale: bring each model's remaining differences back to their former sum of magnitudes, as mergekit does;
             the paper divides by the density, which is the same in expectation.
-        scale: mergekit's ``lambda``.
-        seed: of what is dropped.
+        scale: of the sum, any finite number; mergekit's ``lambda``.
+        seed: of what is dropped; the same for the same seed, place of the model and name of the tensor.
 
     Returns:
-        A tensor of the base's dtype, computed in float32 (float64 for float64).
+        (...) of the base's shape and dtype, computed in float32 (float64 for float64).
 
     Raises:
-        InputError: tensors, weights or densities that do not fit each other.
+        InputError: no models; tensors of other shapes or of no floating point; as many weights or densities as there
+            are not models; weights that are not finite; a density outside 0..1.
 
-    Source: Yu et al., ICML 2024, arXiv:2311.03099.
+    Source: Yu et al., ICML 2024, arXiv:2311.03099; options as in mergekit's ``dare_ties`` and ``dare_linear``.
     """
     shares = weights if weights is not None else [1.0] * len(tensors)
     thin = [at_random(d, seed) for d in each(density, len(tensors), "density")]
@@ -53,7 +54,7 @@ def dare(
 
 
 def at_random(density: float, seed: int) -> Thin | None:
-    """Differences stay with this probability; None where all do."""
+    """Differences stay with this probability; None where all do. Raises InputError outside 0..1."""
     if check_density(density) == 1:
         return None
     return lambda chunks, number: KeepRandom(density, generator_for(chunks, number, seed))

@@ -29,23 +29,26 @@ def della(
     """base + scale · the weighted mean of differences that stayed and have the elected sign.
 
     Args:
-        base: what the models were trained from.
-        tensors: of the models, of the base's shape.
-        weights: one a model; None: 1 each.
-        density: mean probability with which a difference stays.
-        epsilon: the smallest of a row stays with ``density - epsilon``, the largest with ``density + epsilon``; both
-            in (0, 1).
+        base: (...) what the models were trained from, of floating point.
+        tensors: M of the models, M ≥ 1, each of the base's shape.
+        weights: M finite numbers, one a model; negative ones take a model's differences away. None: 1 each.
+        density: mean probability with which a difference stays, 0..1; one for all, or M. With 0 none stays, with 1
+            all, whatever epsilon.
+        epsilon: the smallest of a row (along the last dimension) stays with ``density - epsilon``, the largest with
+            ``density + epsilon``, those between linearly by their rank; both must lie in (0, 1). One for all, or M.
         elect: elect signs as TIES does; False, and normalize=False: mergekit's ``della_linear``.
-        normalize: divide by the weights that count.
+        normalize: divide the sum by that of the weights; with ``elect``, of those that agree with the sign.
         rescale: bring each model's remaining differences back to their former sum of magnitudes.
-        scale: mergekit's ``lambda``.
-        seed: of what is dropped.
+        scale: of the sum, any finite number; mergekit's ``lambda``.
+        seed: of what is dropped; the same for the same seed, place of the model and name of the tensor.
 
     Returns:
-        A tensor of the base's dtype, computed in float32 (float64 for float64).
+        (...) of the base's shape and dtype, computed in float32 (float64 for float64).
 
     Raises:
-        InputError: tensors, weights, densities or epsilons that do not fit each other.
+        InputError: no models; tensors of other shapes or of no floating point; as many weights, densities or epsilons
+            as there are not models; weights that are not finite; a density outside 0..1, or an epsilon that takes it
+            out of (0, 1).
 
     Source: Deep et al., 2024, arXiv:2406.11617; options as in mergekit's ``della``.
     """
@@ -67,7 +70,11 @@ def in_rows(method: Method) -> Method:
 
 
 def by_rank(density: float, epsilon: float, seed: int) -> Thin | None:
-    """Large ones of a row stay more often; None where all stay. Needs chunks of whole rows."""
+    """Large ones of a row stay more often; None where all stay. Needs chunks of whole rows.
+
+    Raises:
+        InputError: a density outside 0..1, or an epsilon that takes it out of (0, 1).
+    """
     if check_density(density) == 1:
         return None
     if density > 0 and (density + epsilon >= 1 or density - epsilon <= 0):

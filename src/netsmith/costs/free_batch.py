@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from typing import Any
 
 import torch
@@ -35,7 +36,7 @@ def exported(model: nn.Module, example_inputs: Any, *, free_batch: bool = True) 
         raise InputError(f"model is a {type(model).__name__}; give a torch.nn.Module")
     inputs = with_two(example_inputs) if free_batch else example_inputs
     args, kwargs = as_arguments(inputs)
-    shapes = free_dimensions(inputs) if free_batch else None
+    shapes = free_dimensions(inputs, model) if free_batch else None
     floats = with_floats(model)
     try:
         with eval_mode(floats), torch.no_grad():
@@ -91,8 +92,11 @@ def with_batch(example_inputs: Any, size: int) -> Any:
     return map_tensors(example_inputs, repeated)
 
 
-def free_dimensions(example_inputs: Any) -> Any:
-    """``dynamic_shapes`` of ``torch.export``: the batch dimension of every tensor that has it."""
+def free_dimensions(example_inputs: Any, model: nn.Module) -> Any:
+    """``dynamic_shapes`` of ``torch.export``: the batch dimension of every tensor that has it.
+
+    They go by the arguments of the model's forward; where it takes any (``*args``, as ensembles do), by its own names.
+    """
     n = batch_size(example_inputs)
     batch = torch.export.Dim("batch", min=1, max=_LARGEST_BATCH)
     args, kwargs = as_arguments(example_inputs)
@@ -106,6 +110,9 @@ def free_dimensions(example_inputs: Any) -> Any:
             return {key: free(item) for key, item in value.items()}
         return None
 
+    signature = inspect.signature(model.forward)
+    if any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values()):
+        return dict(signature.bind(*free(args), **free(kwargs)).arguments)
     return free(kwargs) if kwargs else free(args)
 
 

@@ -61,7 +61,7 @@ def int8_runner(model: nn.Module, example_inputs: Any, calibration: Sequence[Any
     try:
         # strict: the quantizer looks for residual sums by what only the tracing of bytecode tells
         with eval_mode(model), torch.no_grad(), quiet():
-            shapes = free_dimensions(inputs)
+            shapes = free_dimensions(inputs, model)
             program = torch.export.export(with_floats(model), args, kwargs, dynamic_shapes=shapes, strict=True)
             prepared = prepare_pt2e(program.module(), quantizer)
             for batch in calibration:

@@ -5,7 +5,7 @@ carry a plan as text; ``save_ensemble`` and ``load_ensemble`` are for many model
 model for other engines.
 """
 
-from .ensemble_loading import load_ensemble
+from .ensemble_loading import load_ensemble, members_to_build
 from .ensemble_saving import save_ensemble
 from .exporting import Exported, export
 from .loading import load, load_plan
@@ -22,4 +22,5 @@ __all__ = [
     "plan_from_json",
     "save_ensemble",
     "load_ensemble",
+    "members_to_build",
 ]

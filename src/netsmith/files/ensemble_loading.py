@@ -77,6 +77,11 @@ def load_ensemble(path: str | os.PathLike[str], builders: Mapping[str, Builder] 
     return model.eval()
 
 
+def members_to_build(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Name -> class of every member for which ``load_ensemble`` wants a builder. Raises FileError as it does."""
+    return _builders(_read(Path(path)).ensemble, "")
+
+
 def _read(folder: Path) -> EnsembleEntry:
     path = folder / ENSEMBLE
     try:

@@ -48,7 +48,7 @@ def compensate(
     most_rows: int = 60_000,
     strength: float = 1e-2,
     steps: int = 4,
-    fold: bool | Collection[str] = False,
+    fold: bool | Collection[str] | Folding = False,
     mask: Mask | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -64,7 +64,8 @@ def compensate(
         strength: ridge penalty, as a share of the mean input variance.
         steps: of refinement where a rectifier follows: what it cuts off need not be reproduced. 0: none.
         fold: merge removed units with similar ones that stay first, on all axes that allow it or on those named; see
-            ``folding``. It did not help where it was measured: docs/python.md.
+            ``folding``. It did not help where it was measured: docs/python.md. A ``Folding`` of the plan says which
+            unit goes where.
         mask: inputs -> (examples, positions), false or 0 where padding is, which then does not count; e.g.
             ``lambda x: x["attention_mask"]``.
         seed: of the sampled positions.
@@ -80,7 +81,7 @@ def compensate(
     if fold is False:
         model = apply(wiring.model, plan).eval()
     else:
-        folding = clusters(wiring, plan, axes=None if fold is True else fold)
+        folding = fold if isinstance(fold, Folding) else clusters(wiring, plan, axes=None if fold is True else fold)
         folded = carry_out_folding(wiring, folding)
         model, plan = folded.model, folded.plan
     refits = find_refits(wiring, plan)

@@ -45,15 +45,16 @@ class Folding:
         None where no folded axis lies in the dimension.
         """
         layout = self.plan.layouts[tensor][dim]
-        axis = next((name for name in axis_names(layout) if name in self.into), None)
-        if axis is None:
+        axes = [name for name in dict.fromkeys(axis_names(layout)) if name in self.into]
+        if not axes:
             return None
         kept = self.plan.kept(tensor)[dim]
         found = torch.full((self.plan.shape_before(tensor)[dim],), -1)
         found[kept] = torch.arange(len(kept))
-        positions = torch.tensor(unit_positions(layout, self.plan.sizes, axis))  # (units, positions a unit)
-        takers = torch.tensor(self.plan.keep()[axis])[self.into[axis]]
-        found[positions.flatten()] = found[positions[takers].flatten()]
+        for axis in axes:
+            positions = torch.tensor(unit_positions(layout, self.plan.sizes, axis))  # (units, positions a unit)
+            takers = torch.tensor(self.plan.keep()[axis])[self.into[axis]]
+            found[positions.flatten()] = found[positions[takers].flatten()]
         return found
 
     def folded(self, tensor: str, dim: int, values: torch.Tensor, along: int, mean: bool) -> torch.Tensor | None:

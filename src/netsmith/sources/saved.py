@@ -39,8 +39,11 @@ def read_source(folder: Path, *, model: str | None, weights: str | None) -> tupl
         raise FileError(f"{folder} has no {SOURCE}; give a folder that `netsmith shrink` wrote") from None
     except (OSError, ValueError) as error:
         raise FileError(f"{path} cannot be read: {error}") from error
-    source = ModelSource(**_checked(content, path))
-    if model is None and not _is_harmless(source.model):
+    if not isinstance(content, dict) or content.get("version") != VERSION:
+        raise FileError(f"{path} is no {SOURCE} of version {VERSION}")
+    source = checked_source(content, path)
+    _refuse([] if isinstance(content.get("original_sha256"), str) else ["original_sha256"], path)
+    if model is None and not is_harmless(source.model):
         raise FileError(
             f"{folder} was made from {source.model}, and to verify it that code has to run.\n"
             f"If you trust it:  netsmith verify {folder} --model {source.model}"
@@ -49,7 +52,7 @@ def read_source(folder: Path, *, model: str | None, weights: str | None) -> tupl
     return chosen, content["original_sha256"]
 
 
-def _is_harmless(model: str) -> bool:
+def is_harmless(model: str) -> bool:
     """Names that reach no code but installed libraries' model definitions."""
     kind, _, name = model.partition(":")
     if kind == "netsmith.zoo":
@@ -59,20 +62,20 @@ def _is_harmless(model: str) -> bool:
     return kind in ("torchvision", "timm", "hf")
 
 
-def _checked(content: Any, path: Path) -> dict[str, Any]:
+def checked_source(content: dict[str, Any], path: Path) -> ModelSource:
     """The fields of a ModelSource, or a FileError that says which is wrong."""
-    if not isinstance(content, dict) or content.get("version") != VERSION:
-        raise FileError(f"{path} is no {SOURCE} of version {VERSION}")
     shape = content.get("input")
     right = {
         "model": isinstance(content.get("model"), str),
         "weights": isinstance(content.get("weights"), str | None),
         "input": shape is None or (isinstance(shape, list) and all(type(n) is int and n > 0 for n in shape)),
         "seed": type(content.get("seed")) is int,
-        "original_sha256": isinstance(content.get("original_sha256"), str),
     }
-    wrong = [name for name, fine in right.items() if not fine]
+    _refuse([name for name, fine in right.items() if not fine], path)
+    fields = {key: content[key] for key in ("model", "weights", "seed")}
+    return ModelSource(**fields, input=None if shape is None else tuple(shape))
+
+
+def _refuse(wrong: list[str], path: Path) -> None:
     if wrong:
         raise FileError(f"{path}: {', '.join(wrong)} missing or of the wrong type; was the file changed by hand?")
-    fields = {key: content[key] for key in ("model", "weights", "seed")}
-    return {**fields, "input": None if shape is None else tuple(shape)}

@@ -40,12 +40,30 @@ def test_a_gate_on_the_input_knows_the_sides() -> None:
     assert torch.allclose(exported(x), made(x), atol=1e-5)
 
 
-def test_a_linear_gate_starts_from_equal_weights() -> None:
+def test_a_linear_gate_that_can_tell_nothing_weighs_all_the_same() -> None:
     members = {"left": Half(-1.0), "right": Half(1.0)}
-    made = mixture(members, examples(), epochs=1, lr=1e-9)
+    made = mixture(members, examples())
     x = examples()[0][0]
     assert torch.allclose(made(x), parallel(members)(x), atol=1e-5)
     assert made.reads == "scores"
+
+
+def test_a_linear_gate_trusts_who_is_sure_where_that_is_right() -> None:
+    class Sure(Half):
+        """Sure only where it knows."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * torch.where(self.sign * x[:, 0] > 0, 1.0, 0.1)[:, None]
+
+    members = {"left": Sure(-1.0), "right": Sure(1.0)}
+    x = examples()[0][0]
+    better = evaluate(mixture(members, examples()), examples(), x)
+    assert better.log_loss < 0.9 * evaluate(parallel(members), examples(), x).log_loss
+
+
+def test_too_few_folds() -> None:
+    with pytest.raises(InputError, match="mixture needs folds ≥ 2, not 1"):
+        mixture({"left": Half(-1.0), "right": Half(1.0)}, examples(), folds=1)
 
 
 def test_a_gate_of_another_size() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ensemble_members import accuracy, batches, data, perceptron, trained
-from netsmith.combining.ensembles import Outputs, gather, out_of_fold, stack
+from netsmith.combining.ensembles import Outputs, out_of_fold, stack
 from netsmith.combining.ensembles.stack import laid_out
 from netsmith.errors import InputError
 
@@ -21,18 +21,27 @@ def test_a_stack_is_about_as_good_as_its_best_member_or_better(meta: str) -> Non
     assert torch.allclose(exported(x), ensemble(x), atol=1e-5)
 
 
-def test_the_layer_computes_what_scikit_learn_fitted() -> None:
-    from sklearn.linear_model import LogisticRegression
+def test_noise_does_not_move_it_from_the_mean() -> None:
+    """Members that are equally good: nothing is to be learnt, and few examples would teach much."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(4, (60,), generator=generator)
+    scores = torch.randn(3, 60, 4, generator=generator) + 3 * nn.functional.one_hot(labels, 4)
+    models = {name: nn.Linear(3, 4) for name in "abc"}
+    head = stack(models, Outputs(("a", "b", "c"), scores, labels)).head
+    first = head.weight[0, 0]
+    assert first > 0 and not head.bias.any()
+    assert torch.allclose(head.weight, first * torch.eye(4).repeat(1, 3))
 
-    found = gather(trained(), batches())
-    ensemble = stack(trained(), found)
-    table = laid_out(found.scores.double(), "log_probabilities")
-    scale = float(table.std())
-    losses = []
-    for strength in (0.01, 0.03, 0.1, 0.3, 1.0):
-        fitted = LogisticRegression(C=strength, max_iter=1000).fit((table / scale).numpy(), found.labels.numpy())
-        losses.append(float((torch.from_numpy(fitted.coef_) / scale - ensemble.head.weight).abs().max()))
-    assert min(losses) < 1e-6
+
+def test_a_member_that_is_wrong_about_everything_is_left_behind() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(4, (200,), generator=generator)
+    scores = torch.randn(2, 200, 4, generator=generator)
+    scores[0, range(200), labels] += 5
+    scores[1, range(200), (labels + 1) % 4] += 5
+    ensemble = stack({name: nn.Linear(3, 4) for name in "ab"}, Outputs(("a", "b"), scores, labels))
+    answers = ensemble.head(laid_out(scores, "log_probabilities")).argmax(1)
+    assert float((answers == labels).float().mean()) > 0.95
 
 
 def test_two_classes() -> None:

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
+from torch.nn.functional import cross_entropy, one_hot
 
 from ...errors import InputError
 from .calibration import temperature
 from .container import Ensemble, Members, named
 from .outputs import Outputs, gather, outputs_of
+from .shrinking import Start, shrunk
 
 METAS = ("logistic", "ridge")
-_STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0)  # C of scikit-learn, for features of variance 1
 _FLOOR = -20.0  # nats; a member that is utterly sure says no more than this
 
 
@@ -48,14 +48,18 @@ def laid_out(scores: Tensor, features: str) -> Tensor:
 def stack(
     members: Members, data: Iterable[Any] | Outputs, *, meta: str = "logistic", folds: int = 5, seed: int = 0
 ) -> Stack:
-    """A linear meta-learner on the members' outputs; scikit-learn fits it, a linear layer keeps it.
+    """A linear meta-learner on the members' outputs, kept in a linear layer.
+
+    Either starts from the members' mean and leaves it only as far as cross-validation confirms.
 
     Args:
         members: name -> model or a list of models; they are copied.
         data: labelled batches that no member was trained on, or outputs: those of ``out_of_fold`` where there are no
             such examples to spare.
-        meta: "logistic" (on log-probabilities), or "ridge": a correction of the members' mean probabilities that
-            shrinks to nothing as its penalty grows; its temperature is fitted afterwards.
+        meta: "logistic": on log-probabilities, pulled to their mean at the temperature that fits best; where that, or
+            one member alone, is as good on examples left out (within one standard error), it is the answer. Or "ridge":
+            a correction of the members' mean probabilities that shrinks to nothing as its penalty grows; its
+            temperature is fitted afterwards.
         folds: of the cross-validation that chooses the strength of the penalty, ≥ 2.
         seed: of the folds.
 
@@ -113,22 +117,23 @@ def out_of_fold(
 
 
 def _logistic(table: Tensor, labels: Tensor, members: int, folds: int, seed: int) -> tuple[Tensor, Tensor]:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_score
+    """Starts: the geometric mean of all members, and each member alone, at the temperature that fits best."""
+    classes = table.shape[1] // members
+    scale = float(table.std().clamp_min(1e-12))  # one for all, so that the penalty is that of all members
+    x = torch.cat([table / scale, torch.ones(len(table), 1, dtype=torch.float64)], 1)
+    eye = torch.eye(classes, dtype=torch.float64)
 
-    scale = float(table.std())  # one for all, so that the penalty means the same for members of any sureness
-    x, y = (table / scale).numpy(), labels.numpy()
-    splits = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    def plain(shares: Tensor) -> Start:
+        weight = torch.cat([*(eye * share for share in shares), torch.zeros(classes, 1, dtype=torch.float64)], 1)
+        return lambda rows: weight / temperature(x[rows] @ weight.T, labels[rows])
 
-    def learner(strength: float) -> Any:
-        return LogisticRegression(C=strength, max_iter=1000)
+    def loss(weight: Tensor, rows: Tensor) -> Tensor:
+        return cross_entropy(x[rows] @ weight.T, labels[rows], reduction="none")
 
-    value = {c: cross_val_score(learner(c), x, y, cv=splits, scoring="neg_log_loss").mean() for c in _STRENGTHS}
-    fitted = learner(max(_STRENGTHS, key=lambda c: value[c])).fit(x, y)
-    weight, bias = torch.from_numpy(fitted.coef_) / scale, torch.from_numpy(fitted.intercept_)
-    if len(weight) == 1:  # two classes: scikit-learn keeps the second one's row alone
-        weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
-    return weight, bias
+    together = torch.full((members,), 1 / members, dtype=torch.float64)
+    starts = [plain(shares) for shares in (together, *torch.eye(members, dtype=torch.float64))]
+    weight = shrunk(loss, starts, labels, folds=folds, seed=seed)
+    return weight[:, :-1] / scale, weight[:, -1]
 
 
 def _ridge(table: Tensor, labels: Tensor, members: int, folds: int, seed: int) -> tuple[Tensor, Tensor]:
