@@ -7,7 +7,8 @@ augmented training images in batches of 128, in bfloat16. 2,500 training images 
 whole epoch over the other 47,500 images, because short runs favour rates that are too low for a whole one; the one
 that is best on the images set aside is chosen (the original was trained on them too, so their accuracy says nothing but
 which rate is better). resnet20-jpeg and resnet56-jpeg are the dense siblings; between their MACs stands the line from
-one to the other. The test images are looked at at the end. Writes healing.json and healing.md.
+one to the other. The test images are looked at at the end. Writes healing.json and healing.md; with --stages, where
+what the three stages give is learnt too, healing_stages.json and healing_stages.md.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=HERE.parents[2] / "shared" / "data")
     parser.add_argument("--rates", nargs="+", type=float, default=[0.02, 0.05, 0.1])
     parser.add_argument("--blocks", type=int, default=9)
+    parser.add_argument("--stages", action="store_true", help="learn what the stages give too, not the outputs alone")
     options = parser.parse_args()
     x, y = oneshot.images(options.shared / "cifar10-jpeg" / "train.parquet", 50_000)  # all, shuffled
     validation, x = (x[:SET_ASIDE], y[:SET_ASIDE]), x[SET_ASIDE:]
@@ -64,9 +66,11 @@ def main() -> None:
     small = recalibrate(big, done.model, done.plan, calibration).model
     print(f"cut in {time.process_time() - start:.0f} CPU seconds", flush=True)
     small, teacher = (model.to(memory_format=torch.channels_last) for model in (small, big))
+    features = {name: name for name in ("layer1", "layer2", "layer3")} if options.stages else None
+    how = {"epochs": 1, "weight_decay": 1e-4, "precision": "bf16", "features": features}
     healed, chosen, start = {}, {}, time.process_time()
     for rate in options.rates:
-        healed[rate] = distil(small, teacher, Augmented(x), epochs=1, lr=rate, weight_decay=1e-4, precision="bf16")
+        healed[rate] = distil(small, teacher, Augmented(x), lr=rate, **how)
         chosen[rate] = oneshot.accuracy(healed[rate], validation)
         print(rate, chosen[rate], flush=True)
     seconds = (time.process_time() - start) / len(options.rates)
@@ -91,17 +95,20 @@ def main() -> None:
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
         "validation_by_rate": {str(r): a for r, a in chosen.items()},
         "rate": rate,
+        "learnt": "outputs and stages" if options.stages else "outputs",
         "steps": len(Augmented(x)),
         "cpu_seconds_an_epoch": round(seconds, 1),
         "dense_siblings_at_equal_macs": line,
         "blocks": [edit.block for edit in done.plan.block_edits],
         "rows": rows,
     }
-    (HERE / "healing.json").write_text(json.dumps(document, indent=1) + "\n")
+    name = "healing_stages" if options.stages else "healing"
+    (HERE / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
     lines = [
         "# One epoch of healing after a cut",
         "",
-        f"resnet56-jpeg without {options.blocks} of 27 blocks; made by `healing.py`, which says what is measured.",
+        f"resnet56-jpeg without {options.blocks} of 27 blocks, which learns the {document['learnt']} of the original; "
+        "made by `healing.py`, which says what is measured.",
         f"{document['date']}, {document['machine']}. {document['steps']} steps, {seconds:.0f} CPU seconds.",
         f"Rate chosen on {SET_ASIDE:,} training images set aside: {rate:g} "
         f"({', '.join(f'{a} at {r:g}' for r, a in chosen.items())}).",
@@ -113,7 +120,7 @@ def main() -> None:
         f"On the line between the dense siblings, at the MACs of the cut network: {line}",
         "",
     ]
-    (HERE / "healing.md").write_text("\n".join(lines))
+    (HERE / f"{name}.md").write_text("\n".join(lines))
 
 
 if __name__ == "__main__":
