@@ -45,7 +45,7 @@ def test_the_make_targets_exist() -> None:
             assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), f"make {target} is not in the Makefile"
 
 
-ALL_DOCS = ("python", "cli", "recipes", "report", "search")
+ALL_DOCS = ("python", "cli", "recipes", "report", "search", "workers", "scores")
 
 
 @pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md", *(f"docs/{name}.md" for name in ALL_DOCS)])

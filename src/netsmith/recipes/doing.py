@@ -66,6 +66,7 @@ def _sparsify(step: Sparsify, work: Work, model: nn.Module, common: dict[str, An
 def _quantize(step: Quantize, work: Work, model: nn.Module, common: dict[str, Any]) -> Result:
     budget = None if step.budget is None else step.budget.budget()
     options: dict[str, Any] = {"scheme": step.scheme, "budget": budget, "group": step.group, "clip": step.clip}
+    options["heal"] = step.heal
     return quantize(model, work.example_inputs, data=work.batches(step), ignore=step.ignore, **options, **common)
 
 

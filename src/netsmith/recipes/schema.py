@@ -238,6 +238,7 @@ class Quantize(DataStep):
     group: Annotated[int, Field(ge=0)] = 0
     clip: Literal["max", "percentile", "mse", "kl"] = "max"
     ignore: Several = ()
+    heal: Count | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Quantize:
@@ -246,6 +247,8 @@ class Quantize(DataStep):
 
     @property
     def wants_data(self) -> str | None:
+        if self.heal is not None:
+            return "heal"
         return None if self.budget is None else "choose precisions for a budget"
 
 
