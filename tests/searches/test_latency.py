@@ -15,6 +15,8 @@ from netsmith.searches.latency_table import LatencyTable, latency_table, work_of
 from netsmith.searches.problem import Problem
 from netsmith.searches.space import Space
 from netsmith.searches.structure import Structure
+from netsmith.wiring import trace
+from netsmith.zoo import digits_resnet
 from search_problems import problem
 
 
@@ -34,6 +36,13 @@ def test_every_call_is_timed_at_several_widths() -> None:
     assert all(ms > 0 for points in table.points for _, ms in points)
     assert table.predict(found.wiring.sizes) == pytest.approx(sum(points[-1][1] for points in table.points))
     assert torch.get_num_threads() == threads and torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_network_with_rectifiers_in_place_is_timed() -> None:
+    wiring = trace(digits_resnet(width=4).eval(), torch.randn(2, 1, 8, 8))
+    assert any(call.name == "relu_" for call in wiring.calls)
+    table = latency_table(wiring, (), rounds=1)
+    assert all(ms > 0 for points in table.points for _, ms in points)
 
 
 def test_between_and_beyond_the_points() -> None:

@@ -1,4 +1,4 @@
-"""Forwards whose products are taken in bfloat16: about twice as fast where the processor multiplies bfloat16.
+"""Forwards whose products are taken in bfloat16: faster where the processor multiplies bfloat16 (1.4 times, ResNet-56).
 
 Only inputs and weights of convolutions and linear layers are rounded, for as long as the product takes; results,
 statistics and what is solved from them stay in the precision of the model.

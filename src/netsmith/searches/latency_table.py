@@ -16,6 +16,7 @@ from ..data.running import eval_mode
 from ..evidence import Forward
 from ..plans.widths import proven_sizing
 from ..wiring import Wiring
+from ..wiring.capture import transparent_functional
 from ..wiring.layouts import layout_size
 from ..wiring.proof import resized_copy
 from ..wiring.wiring import WiredCall
@@ -65,7 +66,7 @@ def latency_table(
         sizing, _ = proven_sizing(wiring, targets)
         model = resized_copy(wiring, sizing.sizes, sizing.attributes)
         stops = {i: call.name for i, call in enumerate(wiring.calls)}
-        with eval_mode(model), torch.no_grad():
+        with eval_mode(model), torch.no_grad(), transparent_functional():
             forward = Forward(model, wiring.example_inputs, stops)
             try:
                 answer = None
