@@ -8,7 +8,8 @@ whole epoch over the other 47,500 images, because short runs favour rates that a
 that is best on the images set aside is chosen (the original was trained on them too, so their accuracy says nothing but
 which rate is better). resnet20-jpeg and resnet56-jpeg are the dense siblings; between their MACs stands the line from
 one to the other. The test images are looked at at the end. Writes healing.json and healing.md; with --stages, where
-what the three stages give is learnt too, healing_stages.json and healing_stages.md.
+what the three stages give is learnt too, healing_stages.json and .md; with --all, for one rate and a whole epoch of
+all 50,000 images, healing_all.json and .md.
 """
 
 from __future__ import annotations
@@ -55,9 +56,12 @@ def main() -> None:
     parser.add_argument("--rates", nargs="+", type=float, default=[0.02, 0.05, 0.1])
     parser.add_argument("--blocks", type=int, default=9)
     parser.add_argument("--stages", action="store_true", help="learn what the stages give too, not the outputs alone")
+    parser.add_argument("--all", action="store_true", help="an epoch of all 50,000 images: for one rate, none chosen")
     options = parser.parse_args()
+    if options.all and len(options.rates) > 1:
+        parser.error("--all sets no images aside to choose a rate on; give one with --rates")
     x, y = oneshot.images(options.shared / "cifar10-jpeg" / "train.parquet", 50_000)  # all, shuffled
-    validation, x = (x[:SET_ASIDE], y[:SET_ASIDE]), x[SET_ASIDE:]
+    validation, x = (x[:SET_ASIDE], y[:SET_ASIDE]), x if options.all else x[SET_ASIDE:]
     big = oneshot.trained(56, options.shared)
     calibration = list(oneshot.images(options.shared / "cifar10-jpeg" / "train.parquet", 1024)[0].split(128))
     wiring = netsmith.trace(big, x[:1])
@@ -102,7 +106,7 @@ def main() -> None:
         "blocks": [edit.block for edit in done.plan.block_edits],
         "rows": rows,
     }
-    name = "healing_stages" if options.stages else "healing"
+    name = "healing" + "_all" * options.all + "_stages" * options.stages
     (HERE / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
     lines = [
         "# One epoch of healing after a cut",
@@ -110,7 +114,9 @@ def main() -> None:
         f"resnet56-jpeg without {options.blocks} of 27 blocks, which learns the {document['learnt']} of the original; "
         "made by `healing.py`, which says what is measured.",
         f"{document['date']}, {document['machine']}. {document['steps']} steps, {seconds:.0f} CPU seconds.",
-        f"Rate chosen on {SET_ASIDE:,} training images set aside: {rate:g} "
+        f"Rate given: {rate:g}."
+        if options.all
+        else f"Rate chosen on {SET_ASIDE:,} training images set aside: {rate:g} "
         f"({', '.join(f'{a} at {r:g}' for r, a in chosen.items())}).",
         "",
         "| | MACs | accuracy on 5,000 test images |",
