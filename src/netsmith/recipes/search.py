@@ -23,6 +23,7 @@ from ..searches.space import Menus, Space, find_menus
 from ..searches.strategies import Strategy
 from ..searches.structure import Structure
 from ..searches.trials import Outcome, Runner, Store, Trial, digest
+from ..searches.trials.storages import JOURNAL, SQLITE
 from ..wiring import Wiring, tensor_slots, trace
 from .finalists import judge_finalists, time_finalists
 from .judging import Heal, Workbench
@@ -202,7 +203,7 @@ def _evidence(
 
 def _kept(storage: str | Path | None) -> tuple[str | Path | None, Path | None]:
     """Where trials are kept, and healed models; a folder holds both."""
-    if storage is None or "://" in str(storage) or Path(storage).suffix in (".db", ".sqlite", ".sqlite3", ".journal"):
+    if storage is None or "://" in str(storage) or Path(storage).suffix.lower() in (*SQLITE, *JOURNAL):
         return storage, None
     folder = Path(storage)
     try:
