@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
@@ -12,6 +13,7 @@ import netsmith
 from netsmith.wiring import Wiring
 from netsmith.wiring.proof import replay, resize_of, resized_copy
 from netsmith.wiring.recorder import Call
+from small_networks import network
 from wiring.networks import HeadsByAttribute, LooksAtValues, Residual, TwoLayers
 
 
@@ -95,3 +97,15 @@ def test_resized_copy_is_a_real_model() -> None:
     assert small.inner.weight.shape == (6, 16, 3, 3) and small.outer.weight.shape == (16, 6, 3, 3)
     assert small(model.example()).shape == (2, 4)
     assert model.inner.weight.shape[0] == 24
+
+
+@pytest.mark.parametrize("name", ["mlp", "tied"])
+def test_a_resized_copy_holds_parameters_as_the_original_does(name: str) -> None:
+    model, x = network(name)
+    wiring = netsmith.trace(model, x)
+    copy = resized_copy(wiring, wiring.sizes, wiring.attributes)
+    held = [p for module in copy.modules() for p in module._parameters.values() if p is not None]
+    assert held and all(isinstance(p, nn.Parameter) for p in held)
+    shapes = {n: p.shape for n, p in model.named_parameters()}  # of tied ones the first name alone
+    assert {n: p.shape for n, p in copy.named_parameters()} == shapes
+    torch.export.export(copy.eval(), (x,))  # refuses what is registered as something else

@@ -34,7 +34,14 @@ def resize_of(wiring: Wiring, sizes: Mapping[str, int], attributes: Mapping[str,
 
 def resized_copy(wiring: Wiring, sizes: Mapping[str, int], attributes: Mapping[str, int]) -> nn.Module:
     """A real model of the new widths with arbitrary units: good for measuring time, not for predictions."""
-    return resized(wiring.model, resize_of(wiring, sizes, attributes))
+    model = resized(wiring.model, resize_of(wiring, sizes, attributes))
+    made: dict[int, nn.Parameter] = {}  # tied ones stay tied
+    for module in model.modules():
+        for key, tensor in module._parameters.items():
+            if tensor is not None and not isinstance(tensor, nn.Parameter):  # exports want parameters
+                made.setdefault(id(tensor), nn.Parameter(tensor.detach(), requires_grad=False))
+                module._parameters[key] = made[id(tensor)]
+    return model
 
 
 @no_collections()
