@@ -10,7 +10,7 @@ import pytest
 from html_pages import Page
 from netsmith.errors import FileError
 from netsmith.reports.record import write_run
-from netsmith.reports.run_page import run_page, run_report
+from netsmith.reports.run_page import given, run_page, run_report
 from run_records import full_run, hostile_run, small_run
 
 
@@ -46,7 +46,7 @@ def test_every_section_is_there_and_every_link_leads_to_one(page: Page) -> None:
         ["original", "2,000", "1,000,000", "8,000", "2.00 ms", "0.9500", "0.0 s"],
         ["small", "prune", "1,000", "50%", "500,000", "50%", "4,000", "50%", "1.10 ms", "55%", "0.9400", "4.0 s"],
         ["budget", '{"macs": 0.5}'],
-        ["small: keep", "0.5"],
+        ["small", '{"keep": 0.5}'],
         ["evolution-0", "evolution", "1,000", "500,000", "–", "0.9400", "chosen, front, healed", "plans/0.json"],
         ["random-0", "random", "1,800", "900,000", "–", "–", "rejected: too dear"],
         ["stage1.1.conv1.weight:0", "16", "24", "150%"],
@@ -138,3 +138,8 @@ def test_the_report_of_a_folder(tmp_path: Path) -> None:
     assert path.read_text() == "my diary"
     with pytest.raises(FileError, match="has no run.json"):
         run_report(tmp_path / "elsewhere")
+
+
+def test_options_that_say_nothing_are_left_out() -> None:
+    options = {"budget": {"macs": 0.5, "params": None}, "ignore": [], "heal": None, "seed": 0, "maps": False}
+    assert given(options) == {"budget": {"macs": 0.5}, "seed": 0, "maps": False}

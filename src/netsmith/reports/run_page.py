@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from . import run_sections as sections
 from .elements import Cell, Section, contents, details, paragraph, table, tile, words
@@ -69,11 +71,22 @@ def _sections(run: RunRecord) -> list[Section]:
 
 
 def asked(run: RunRecord) -> str:
-    """The options of the run and of each step, and where it ran."""
-    options = [(key, value) for key, value in run.asked.items()]
-    options += [(f"{step.name}: {key}", value) for step in run.steps for key, value in step.asked.items()]
-    rows = [[words(key), Cell(asked_text(value), number=False, code=True)] for key, value in options]
-    return table("Options", ("option", "value"), rows) if rows else ""
+    """The options of the run and, folded, of each step; those that say nothing are left out."""
+    steps = {step.name: given(step.asked) for step in run.steps if given(step.asked)}
+    options = given({key: value for key, value in run.asked.items() if not (key == "steps" and steps)})
+    shown = _options("Options", "option", options) if options else ""
+    return shown + (details("Options of each step", _options("Options of each step", "step", steps)) if steps else "")
+
+
+def _options(caption: str, of: str, options: Mapping[str, object]) -> str:
+    rows = [[words(key), Cell(asked_text(value), number=False, code=True)] for key, value in options.items()]
+    return table(caption, (of, "value"), rows)
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options without those that are absent or empty, inside mappings too."""
+    inside = {key: given(value) if isinstance(value, Mapping) else value for key, value in options.items()}
+    return {key: value for key, value in inside.items() if value is not None and value not in ([], {}, "")}
 
 
 def front(run: RunRecord) -> str:
