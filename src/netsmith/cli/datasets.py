@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..checks.classes import Classes
     from .models import OpenModel
 
-__all__ = ["evaluation", "open_batches", "validation_of"]
+__all__ = ["evaluation", "given_data", "open_batches", "validation_of"]
 
 
 def open_batches(
@@ -46,6 +46,19 @@ def open_batches(
     if name.startswith(IMAGE_FILES) and mean is None and std is None:
         note("pixels are in 0..1; if the model was trained on normalized images, give --mean and --std")
     return fitting_batches(name, example_inputs, mean=means, std=stds, shuffle=shuffle, seed=seed)
+
+
+def given_data(
+    opened: OpenModel, data: str | None, evaluate_on: str | None, mean: str | None, std: str | None, seed: int
+) -> dict[str, Any]:
+    """``data`` and ``evaluate`` of a recipe, as far as the command line names them; raises as what makes them."""
+    found: dict[str, Any] = {}
+    if data is not None:
+        found["data"] = open_batches(data, opened.example_inputs, mean=mean, std=std, shuffle=True, seed=seed)
+    measured = evaluate_on or validation_of(data or "")
+    if measured is not None:
+        found["evaluate"] = evaluation(opened, measured, mean, std)
+    return found
 
 
 def numbers(option: str, text: str | None) -> list[float] | None:

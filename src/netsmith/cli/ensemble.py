@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,19 +37,6 @@ CONFIDENCE_HELP = "cascade: probability, margin, entropy or agreement."
 COMBINE_HELP = "cascade: answer with the last member seen, or with the mean of all seen."
 
 
-@dataclass(frozen=True)
-class _Options:
-    """What only some kinds look at."""
-
-    rule: str
-    method: str | None
-    target_accuracy: float | None
-    target_cost: str | None
-    confidence: str
-    combine: str
-    seed: int
-
-
 def ensemble(
     members: Annotated[list[str], typer.Argument(help=MEMBER_HELP, metavar="MEMBER...", show_default=False)],
     out_dir: Out,
@@ -83,6 +69,7 @@ def ensemble(
     sources = parse_members(members, parse_shape(input), seed)
     # Only now torch is loaded: what is wrong with the options themselves is said at once.
     from ..files import save_ensemble
+    from ..recipes.ensembling import Choices, ensemble_of
 
     with working("opening the members"):
         opened = {name: open_member(source) for name, source in sources.items()}
@@ -91,13 +78,13 @@ def ensemble(
             note(f"{name} has random weights; give trained ones: {source.source.model}@FILE")
     models = {name: each.model for name, each in opened.items()}
     example_inputs = next(iter(opened.values())).example_inputs
-    options = _Options(rule, method, target_accuracy, target_cost, confidence, combine, seed)
+    how = Choices(rule, method, target_accuracy, target_cost, confidence, combine, seed, "--target-cost")
 
     def read(name: str) -> Iterable[Any]:
         return open_batches(name, example_inputs, mean=mean, std=std)
 
     with working("fitting"):
-        result, tried = _made(kind, models, None if data is None else read(data), example_inputs, options)
+        result, tried = ensemble_of(kind, models, None if data is None else read(data), example_inputs, how)
     qualities: dict[str, Quality] = {}
     if evaluate_on is not None or data is not None:
         with working("measuring"):
@@ -107,53 +94,6 @@ def ensemble(
     plans = {name: each.plan for name, each in opened.items() if each.plan is not None and name in result.names}
     save_ensemble(result, out_dir, plans=plans, beside={MEMBERS: members_text(sources)})
     _report(kind, result, qualities, tried, out_dir, as_json=json)
-
-
-def _made(
-    kind: str, models: dict[str, nn.Module], data: Any, example_inputs: Any, options: _Options
-) -> tuple[Ensemble, Selection | None]:
-    from ..combining import ensembles
-
-    if kind == "select":
-        tried = ensembles.select(models, data, example_inputs=example_inputs, seed=options.seed)
-        best = tried.best
-        if isinstance(best.model, ensembles.Ensemble) and best.kind != "single":
-            return best.model, tried
-        return ensembles.parallel({best.name: best.model}, rule="logits"), tried
-    make: dict[str, Callable[[], Ensemble]] = {
-        "parallel": lambda: ensembles.parallel(models, rule=options.rule),
-        "blend": lambda: ensembles.blend(models, data, method=options.method or "log_loss", seed=options.seed),
-        "stack": lambda: ensembles.stack(models, data, meta=options.method or "logistic", seed=options.seed),
-        "mixture": lambda: ensembles.mixture(models, data, seed=options.seed),
-        "cascade": lambda: ensembles.cascade(
-            models,
-            data,
-            example_inputs=example_inputs,
-            target_accuracy=options.target_accuracy,
-            target_cost=_macs(options.target_cost, models, example_inputs),
-            measure=options.confidence,
-            combine=options.combine,
-        ),
-    }
-    return make[kind](), None
-
-
-def _macs(text: str | None, models: dict[str, nn.Module], example_inputs: Any) -> float | None:
-    """``"50%"`` of the last member's MACs an example, or a number of MACs."""
-    from ..combining.ensembles.quality import macs_of
-
-    if text is None:
-        return None
-    try:
-        number = float(text.removesuffix("%"))
-    except ValueError:
-        number = -1.0
-    if not 0 < number < float("inf"):
-        raise InputError(f"--target-cost {text!r}: write MACs (5000000) or a share of the last member's (50%)")
-    if not text.endswith("%"):
-        return number
-    last = list(models)[-1]
-    return number / 100 * macs_of({last: models[last]}, example_inputs)[last]
 
 
 def _qualities(models: dict[str, nn.Module], data: Any, example_inputs: Any) -> dict[str, Quality]:

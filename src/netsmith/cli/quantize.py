@@ -8,11 +8,10 @@ import typer
 
 from ..errors import InputError
 from .chaining import chained, finish, open_start
-from .datasets import evaluation, open_batches, validation_of
+from .datasets import given_data
 from .models import ModelSource
 from .options import Debug, Eval, Ignore, Input, Json, Mean, Out, Seed, Std, Weights, option, parse_budget, parse_shape
 from .progress import stages
-from .saved import refuse_occupied
 from .training import Original, What
 
 STAGES = {
@@ -56,19 +55,13 @@ def quantize(
     if (scheme is None) == (limits is None):
         raise InputError("give one of --scheme int8 and --budget bytes=25%")
     source = ModelSource(what, weights, parse_shape(input), seed)
-    refuse_occupied(out_dir)
-    # Only now torch is loaded: what is wrong with the options themselves is said at once.
+    subject = open_start(what, out_dir, given=source, original=original)
     from ..recipes import quantize as quantize_model
 
-    subject = open_start(what, out_dir, given=source, original=original)
     opened = subject.opened
     options: dict[str, Any] = {"scheme": scheme, "budget": limits, "group": group, "clip": clip}
     options |= {"ignore": tuple(ignore or ()), "seed": seed, "heal": heal}
-    if data is not None:
-        options["data"] = open_batches(data, opened.example_inputs, mean=mean, std=std, shuffle=True, seed=seed)
-    measured = evaluate_on or validation_of(data or "")
-    if measured is not None:
-        options["evaluate"] = evaluation(opened, measured, mean, std)
+    options |= given_data(opened, data, evaluate_on, mean, std, seed)
     with stages(STAGES) as tell:
         result = quantize_model(subject.model, opened.example_inputs, progress=tell, **options)
     finish(chained(result, subject), subject, out_dir, options.get("evaluate"), as_json=json)

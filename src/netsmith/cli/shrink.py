@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from .datasets import evaluation, open_batches, validation_of
+from .datasets import given_data
 from .finishing import keep, tell
 from .models import ModelSource, open_trained, state_digest
 from .options import (
@@ -77,11 +77,7 @@ def shrink(
     from ..recipes import shrink as shrink_model
 
     opened = open_trained(source)
-    if data is not None:
-        options["data"] = open_batches(data, opened.example_inputs, mean=mean, std=std, shuffle=True, seed=seed)
-    measured = evaluate_on or validation_of(data or "")
-    if measured is not None:
-        options["evaluate"] = evaluation(opened, measured, mean, std)
+    options |= given_data(opened, data, evaluate_on, mean, std, seed)
     with stages(STAGES) as progress:
         result = shrink_model(
             opened.model, opened.example_inputs, budget=limits, heal=heal, seed=seed, progress=progress, **options

@@ -8,11 +8,10 @@ import typer
 
 from ..errors import InputError
 from .chaining import chained, finish, open_start
-from .datasets import evaluation, open_batches, validation_of
+from .datasets import given_data
 from .models import ModelSource
 from .options import Debug, Eval, Ignore, Input, Json, Mean, Out, Seed, Std, Weights, option, parse_shape
 from .progress import stages
-from .saved import refuse_occupied
 from .training import Original, What
 
 STAGES = {
@@ -59,21 +58,15 @@ def sparsify(
     if sum(each is not None for each in (threshold, share, pattern)) != 1:
         raise InputError("give one of --threshold NUMBER, --share NUMBER and --pattern N:M")
     source = ModelSource(what, weights, parse_shape(input), seed)
-    refuse_occupied(out_dir)
-    # Only now torch is loaded: what is wrong with the options themselves is said at once.
+    subject = open_start(what, out_dir, given=source, original=original)
     from ..recipes import sparsify as sparsify_model
     from ..surgery.zeros import count_zeros
 
-    subject = open_start(what, out_dir, given=source, original=original)
     opened = subject.opened
     options: dict[str, Any] = {"threshold": threshold, "share": share, "pattern": pattern, "scope": scope}
     options |= {"criterion": criterion, "repair": repair, "remove_dead": remove_dead}
     options |= {"ignore": tuple(ignore or ()), "seed": seed}
-    if data is not None:
-        options["data"] = open_batches(data, opened.example_inputs, mean=mean, std=std, shuffle=True, seed=seed)
-    measured = evaluate_on or validation_of(data or "")
-    if measured is not None:
-        options["evaluate"] = evaluation(opened, measured, mean, std)
+    options |= given_data(opened, data, evaluate_on, mean, std, seed)
     with stages(STAGES) as tell:
         result = sparsify_model(subject.model, opened.example_inputs, progress=tell, **options)
     zeros, weights_in_all = count_zeros(result.model)

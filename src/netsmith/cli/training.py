@@ -73,11 +73,12 @@ def open_subject(what: str, out_dir: Path, *, given: ModelSource, original: str 
         FileError: the folder is damaged, or its original has other weights now; ``out_dir`` is taken.
         NetsmithError: as ``open_model`` and ``load`` raise.
     """
+    refuse_occupied(out_dir)
+    # Only now torch is loaded: what is wrong with the folders themselves is said at once.
     from ..files import load, load_plan
     from ..plans import Plan
     from ..wiring import fingerprint
 
-    refuse_occupied(out_dir)
     folder = Path(what)
     if not folder.is_dir():
         opened = open_trained(given)

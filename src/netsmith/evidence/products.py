@@ -35,13 +35,18 @@ def products_in(precision: str) -> Iterator[None]:
         >>> with products_in("bf16"):  # doctest: +SKIP
         ...     plan = plan_allocation(wiring, budget=budget, data=batches)
     """
-    if precision not in PRECISIONS:
-        raise InputError(f"precision={precision!r} is unknown; there are 'no' (that of the model) and 'bf16'")
+    check_precision(precision)
     token = _rounding.set(precision == "bf16")
     try:
         yield
     finally:
         _rounding.reset(token)
+
+
+def check_precision(precision: Any) -> None:
+    """Raises InputError for a precision that ``products_in`` does not know."""
+    if precision not in PRECISIONS:
+        raise InputError(f"precision={precision!r} is unknown; there are 'no' (that of the model) and 'bf16'")
 
 
 def computed(func: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:

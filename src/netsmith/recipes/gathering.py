@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
-from ..combining import ensembles
-from ..combining.ensembles.quality import macs_of
-from ..errors import InputError
 from ..files import load_ensemble, save_ensemble
 from ..sources.models import build_structure
 from ..wiring import call_model
 from ..wiring.recorder import tensors_in
 from .doing import other_model
+from .ensembling import Choices, ensemble_of
 from .reading import NamedStep
 from .schema import Ensemble
 from .steps import measured_steps
@@ -29,7 +26,16 @@ def gather_models(work: Work, step: NamedStep, start: State, key: str, tell: Tel
     options = step.options
     members = {member_name(text): other_model(work, text) for text in options.members}
     tell("fit", 0, 1)
-    model = _made(options, members, work.batches(options), work)
+    how = Choices(
+        options.rule,
+        options.method,
+        options.target_accuracy,
+        options.target_cost,
+        options.confidence,
+        options.combine,
+        work.seed,
+    )
+    model, _ = ensemble_of(options.kind, members, work.batches(options), work.example_inputs, how)
     tell("measure", 0, 1)
     rows = measured_steps({step.name: model}, work.example_inputs, work.measure)
     plans = {}
@@ -70,45 +76,3 @@ def member_name(text: str) -> str:
 def _finite(model: nn.Module, work: Work) -> bool:
     with torch.no_grad():
         return all(bool(out.isfinite().all()) for out in tensors_in(call_model(model, work.example_inputs)))
-
-
-def _made(options: Ensemble, members: dict[str, nn.Module], data: Any, work: Work) -> ensembles.Ensemble:
-    x, seed = work.example_inputs, work.seed
-    if options.kind == "select":
-        best = ensembles.select(members, data, example_inputs=x, seed=seed).best
-        if isinstance(best.model, ensembles.Ensemble) and best.kind != "single":
-            return best.model
-        return ensembles.parallel({best.name: best.model}, rule="logits")
-    make: dict[str, Callable[[], ensembles.Ensemble]] = {
-        "parallel": lambda: ensembles.parallel(members, rule=options.rule),
-        "blend": lambda: ensembles.blend(members, data, method=options.method or "log_loss", seed=seed),
-        "stack": lambda: ensembles.stack(members, data, meta=options.method or "logistic", seed=seed),
-        "mixture": lambda: ensembles.mixture(members, data, seed=seed),
-        "cascade": lambda: ensembles.cascade(
-            members,
-            data,
-            example_inputs=x,
-            target_accuracy=options.target_accuracy,
-            target_cost=_cost(options.target_cost, members, x),
-            measure=options.confidence,
-            combine=options.combine,
-        ),
-    }
-    return make[options.kind]()
-
-
-def _cost(asked: Any, members: dict[str, nn.Module], example_inputs: Any) -> float | None:
-    """MACs an example, or "50%" of the last member's."""
-    if asked is None:
-        return None
-    text = str(asked)
-    try:
-        number = float(text.removesuffix("%"))
-    except ValueError:
-        number = -1.0
-    if not 0 < number < float("inf"):
-        raise InputError(f"target_cost {asked!r}: write MACs (5000000) or a share of the last member's (50%)")
-    if not text.endswith("%"):
-        return number
-    last = list(members)[-1]
-    return number / 100 * macs_of({last: members[last]}, example_inputs)[last]

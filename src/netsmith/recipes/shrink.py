@@ -11,7 +11,7 @@ from torch import nn
 from ..checks import verify
 from ..errors import InputError
 from ..evidence.masks import Mask
-from ..evidence.products import PRECISIONS, products_in
+from ..evidence.products import check_precision, products_in
 from ..plans import Budget, Plan, plan_removal
 from ..recovery import Repaired, compensate, recalibrate, refine
 from ..scores import Score, magnitude, with_evidence
@@ -136,8 +136,7 @@ def _check(model: Any, budget: Any, data: Any, evaluate: Any, heal: Any, seed: A
         raise InputError(f"evaluate is a {type(evaluate).__name__}; give a function model -> score, higher is better")
     if data is not None and (not isinstance(data, Iterable) or isinstance(data, (torch.Tensor, Mapping, str))):
         raise InputError(f"data is a {type(data).__name__}; give a list of batches or a DataLoader, each x or (x, y)")
-    if precision not in PRECISIONS:
-        raise InputError(f"precision={precision!r} is unknown; there are 'no' (that of the model) and 'bf16'")
+    check_precision(precision)
     if isinstance(data, Iterator):
         raise InputError("data is an iterator that can be gone through once; give a list of batches or a DataLoader")
 
