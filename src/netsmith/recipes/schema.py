@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -13,59 +12,19 @@ from ..plans import Budget
 from ..searches import Space
 from ..searches.strategies import STRATEGIES
 from ..training import Training
-
-
-def _number(value: Any) -> Any:
-    """YAML reads 1e-3 as text."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
-def _amount(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError('must be a number, or a share such as 0.5 or "50%"')
-    return value
-
-
-def _width(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise ValueError("must be a factor with a point (1.5) or a number of units (96)")
-    return value
-
-
-def _where(value: Any) -> Any:
-    names = value if isinstance(value, list) else [value]
-    if not names or not all(isinstance(name, str) for name in names):
-        raise ValueError("must be even, influence, or a list of blocks' names")
-    return value if value in ("even", "influence") else names
-
-
-def _no(value: Any) -> Any:
-    """YAML reads a bare ``no`` as false."""
-    return "no" if value is False else value
-
-
-def _shape(value: Any) -> Any:
-    """``1,3,32,32`` or ``[1, 3, 32, 32]``."""
-    numbers = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
-    found = [int(n) if isinstance(n, str) and n.strip().isdecimal() else n for n in numbers]
-    if not all(type(n) is int and n > 0 for n in found):
-        raise ValueError("must be a shape, batch first, such as 1,3,224,224")
-    return tuple(found)
-
-
-Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
-Amount = Annotated[Any, AfterValidator(_amount)]
-Several = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else _tuple(v))]
-Numbers = Annotated[tuple[Number, ...], BeforeValidator(lambda v: _tuple(v))]
-Count = Annotated[int, Field(ge=1)]
-Named = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")]
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+from .schema_values import (
+    Amount,
+    Count,
+    Named,
+    Number,
+    Numbers,
+    Several,
+    as_tuple,
+    bare_no,
+    shape,
+    where_to_insert,
+    width,
+)
 
 
 class _Strict(BaseModel):
@@ -152,7 +111,7 @@ class Shrink(DataStep):
     score: str | None = None
     round_to: Count | None = None
     ignore: Several = ()
-    precision: Annotated[Literal["no", "bf16"], BeforeValidator(_no)] = "no"
+    precision: Annotated[Literal["no", "bf16"], BeforeValidator(bare_no)] = "no"
 
     @property
     def wants_data(self) -> str | None:
@@ -197,9 +156,9 @@ class Merge(DataStep):
 
 
 class Grow(DataStep):
-    widen: dict[str, Annotated[Any, AfterValidator(_width)]] | None = None
+    widen: dict[str, Annotated[Any, AfterValidator(width)]] | None = None
     deepen: Count | None = None
-    where: Annotated[Any, AfterValidator(_where)] = "even"
+    where: Annotated[Any, AfterValidator(where_to_insert)] = "even"
 
     @model_validator(mode="after")
     def _something(self) -> Grow:
@@ -276,7 +235,7 @@ class SearchSpace(_Strict):
 class Search(DataStep):
     """The run goes on with the best structure under the first budget."""
 
-    budgets: Annotated[tuple[Limits, ...], BeforeValidator(lambda v: (v,) if isinstance(v, dict) else _tuple(v))]
+    budgets: Annotated[tuple[Limits, ...], BeforeValidator(lambda v: (v,) if isinstance(v, dict) else as_tuple(v))]
     space: SearchSpace = SearchSpace()
     strategy: Several = ("allocation",)
     trials: Count = 24
@@ -315,7 +274,7 @@ class _Training(DataStep):
     warmup: Number = 0.1
     clip: Number | None = 1.0
     accumulate: int = 1
-    precision: Annotated[Literal["no", "bf16", "fp16"], BeforeValidator(_no)] = "no"
+    precision: Annotated[Literal["no", "bf16", "fp16"], BeforeValidator(bare_no)] = "no"
     validate_every: int | None = None
     patience: int | None = None
     checkpoint_every: int = 100
@@ -445,7 +404,7 @@ class Head(_Strict):
 
     model: str
     weights: str | None = None
-    input: Annotated[Any, AfterValidator(_shape)] = None
+    input: Annotated[Any, AfterValidator(shape)] = None
     data: Data | None = None
     eval: Data | None = None
     metric: str = "accuracy"
