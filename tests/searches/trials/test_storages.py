@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,17 @@ def test_a_relative_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir("/")
     storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "a")
     assert [file.name for file in (tmp_path / "sub").iterdir()] == ["study.journal"]
+
+
+@pytest.mark.parametrize("name", ["study.db", "study.journal"])
+def test_many_open_what_none_has_made_yet(tmp_path: Path, name: str) -> None:
+    for attempt in range(5):
+        (tmp_path / str(attempt)).mkdir()
+        at_once = threading.Barrier(4)
+
+        def opened(where: Path, at_once: threading.Barrier = at_once) -> int:
+            at_once.wait()
+            return len(open_storage(where).get_all_studies())
+
+        with ThreadPoolExecutor(4) as four:
+            assert list(four.map(opened, [tmp_path / str(attempt) / name] * 4)) == [0] * 4

@@ -97,7 +97,14 @@ def without_password(where: str) -> str:
 
 
 def _database(optuna: Any, url: str) -> BaseStorage:
+    from sqlalchemy.exc import DBAPIError
+
     waiting = {"connect_args": {"timeout": _LOCK_SECONDS}} if url.startswith("sqlite") else {}
+    for pause in (0.1, 0.3, 1.0):
+        try:
+            return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=waiting))
+        except DBAPIError:  # of processes that make the tables at the same moment one succeeds
+            time.sleep(pause)
     return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=waiting))
 
 
