@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
 import torch
 
 from netsmith.errors import BudgetError
+from netsmith.searches import closing_in, steering
 from netsmith.searches import latency_table as tables
-from netsmith.searches import steering
 from netsmith.searches.fitting import fitted
 from netsmith.searches.latency_table import LatencyTable, latency_table, work_of
 from netsmith.searches.problem import Problem
@@ -64,8 +65,6 @@ class Clock:
 
 
 def made_by(found: Problem) -> Any:
-    from random import Random
-
     return lambda macs: fitted(found, Structure(), {"macs": macs}, Random(0))
 
 
@@ -96,3 +95,36 @@ def test_a_limit_that_nothing_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steering, "timed", Clock(3.0, 1.0 / found.cost(Structure()).macs).timed)
     with pytest.raises(BudgetError, match="latency_ms would be 3.[01].*, above 2, with the narrowest widths"):
         steering.steered(found, lambda before: 2.0, made_by(found), linear_table(found))
+
+
+@pytest.mark.parametrize("start", [0.4, 0.65, 0.95])
+@pytest.mark.parametrize("space", [Space(steps=16), Space(steps=16, depth=True)])
+def test_a_structure_is_scaled_until_it_takes_as_long_as_allowed(
+    start: float, space: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = problem(space)
+    whole = found.cost(Structure()).macs
+    clock = Clock(1.0, 3.0 / whole)
+
+    def uneven(models: Any, example_inputs: Any, engine: str) -> list[float]:
+        times = clock.timed(models, example_inputs, engine)
+        return [ms * (1.1 if round(ms * 50) % 3 else 1.0) for ms in times]
+
+    monkeypatch.setattr(steering, "timed", uneven)
+    limit = steering.Steered("eager", 0.7 * 4.4, 4.4, 0.0, 0.0, 0.0, 1, linear_table(found))
+    cut = tuple(found.menus.blocks)[:1]
+    chosen = fitted(found, Structure(cut=cut), {"macs": start * whole}, Random(0))
+    assert chosen is not None and chosen.cut == cut
+    result = closing_in.closed_in(found, chosen, limit, {})
+    assert result is not None and result.cut == cut
+    share = closing_in.time_share(found, result, "eager")
+    assert 0.9 * 0.7 <= share <= 0.7 + 1e-9 or result == Structure(cut=cut), share
+    narrow = closing_in.closed_in(found, chosen, limit, {"macs": 0.3 * whole})
+    assert narrow is not None and found.cost(narrow).macs <= 0.3 * whole
+
+
+def test_no_structure_that_is_fast_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = problem(Space(steps=16))
+    monkeypatch.setattr(steering, "timed", Clock(1.0, 0.0).timed)
+    limit = steering.Steered("eager", 0.5, 1.0, 0.0, 0.0, 0.0, 1, linear_table(found))
+    assert closing_in.closed_in(found, Structure(), limit, {}) is None

@@ -7,6 +7,7 @@ from dataclasses import replace
 from random import Random
 
 from ..searches.candidate import Candidate, best_first
+from ..searches.closing_in import closed_in
 from ..searches.fitting import fitted
 from ..searches.referee import Ask, Referee
 from ..searches.steering import Steered, timed
@@ -16,8 +17,14 @@ from .judging import Workbench
 _AIM, _ROUNDS = 0.975, 3
 
 
-def judge_finalists(referee: Referee, strategies: Sequence[str], count: int, heal: bool, seed: int) -> None:
-    """The best of each strategy under each budget, and the uniform structure beside them."""
+def judge_finalists(
+    referee: Referee, strategies: Sequence[str], count: int, heal: bool, seed: int, times: Mapping[int, Steered]
+) -> None:
+    """The best of each strategy under each budget, and the uniform structure beside them.
+
+    Under a budget of time they are first scaled to take as long as it allows; their multiply-accumulates only stood for
+    that.
+    """
     judged, problem = tuple(referee.candidates), referee.problem
     asks: list[Ask] = []
     for number, limits in enumerate(problem.limits):
@@ -27,7 +34,12 @@ def judge_finalists(referee: Referee, strategies: Sequence[str], count: int, hea
             if origin == "uniform" and not chosen:
                 made = uniform_structure(problem, limits, seed)
                 chosen = [] if made is None else [made]
+            if number in times:
+                scaled = [closed_in(problem, each, times[number], times[number].others, seed=seed) for each in chosen]
+                chosen = list(dict.fromkeys(each for each in scaled if each is not None))
             asks += [Ask(each, number, origin, finely=True, heal=heal) for each in chosen]
+    limits = [times[number].others if number in times else each for number, each in enumerate(problem.limits)]
+    referee.problem = replace(problem, limits=tuple(limits))
     referee.judged(asks)
 
 

@@ -169,7 +169,7 @@ def search(
             referee.begin(name, trials)
             propose(problem, referee.judge, trials, seed)
         tell("finalists", 0, 1)
-        judge_finalists(referee, [name for name, _ in strategies], finalists, heal is not None, seed)
+        judge_finalists(referee, [name for name, _ in strategies], finalists, heal is not None, seed, times)
     time_finalists(referee, bench, times)
     seconds = clock.monotonic() - start
     found = tuple(referee.candidates)

@@ -99,7 +99,7 @@ class Problem:
     def excess(self, chosen: Structure, limits: Mapping[str, float]) -> float:
         """The largest of cost / limit; ≤ 1: it fits."""
         cost = self.cost(chosen)
-        return max(getattr(cost, name) / limit for name, limit in limits.items())
+        return max((getattr(cost, name) / limit for name, limit in limits.items()), default=0.0)
 
     def able(self, cut: Sequence[str]) -> bool:
         """Whether these blocks can go together."""

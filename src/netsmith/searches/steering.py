@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
@@ -36,6 +36,7 @@ class Steered:
         sum_of_parts_ms: what the table of calls predicted for it, scaled so that it is right for the original.
         measurements: that it took.
         table: of the original's calls.
+        others: what the budget allows of the costs other than time.
     """
 
     engine: str
@@ -46,6 +47,7 @@ class Steered:
     sum_of_parts_ms: float
     measurements: int
     table: LatencyTable
+    others: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def error(self) -> float:
