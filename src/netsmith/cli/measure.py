@@ -10,9 +10,10 @@ import typer
 from ..errors import InputError
 from .datasets import open_batches
 from .ensemble_folders import is_ensemble
-from .models import ModelSource, OpenModel, build_structure, open_model
-from .options import Debug, Input, Json, Mean, Model, Seed, Std, Weights, option, parse_shape
+from .models import ModelSource, build_structure, open_model
+from .options import Debug, Input, Json, Mean, Seed, Std, Weights, option, parse_shape
 from .output import emit_json, note, out, print_cost, working
+from .training import Original, Subject, What, opened_subject
 
 if TYPE_CHECKING:
     from ..costs import Cost
@@ -23,7 +24,8 @@ INT8_HELP = "With --engines: unlabelled data to calibrate int8 with, as for shri
 
 
 def measure(
-    model: Model,
+    what: What,
+    original: Original = None,
     weights: Weights = None,
     input: Input = None,
     latency: Annotated[bool, typer.Option(help="Also time warm calls on this machine.")] = True,
@@ -41,13 +43,13 @@ def measure(
         raise InputError("--result and --calibrate say what to time under other engines; give --engines too")
     from ..costs import measure as measure_cost
 
-    source = ModelSource(model, weights, parse_shape(input), seed)
-    opened = open_model(source)
+    source = ModelSource(what, weights, parse_shape(input), seed)
+    subject = opened_subject(what, given=source, original=original, trained=False)
     with working("measuring"):
-        cost = measure_cost(opened.model, opened.example_inputs, latency=latency)
-    told = {"model": model, **cost.as_dict()}
+        cost = measure_cost(subject.model, subject.opened.example_inputs, latency=latency)
+    told = {"model": what, **cost.as_dict()}
     if engines:
-        told |= _engines(source, opened, cost, result, int8, mean, std, as_json=json)
+        told |= _engines(subject, cost, result, int8, mean, std, as_json=json)
     elif not json:
         print_cost(out(), cost)
     if json:
@@ -55,8 +57,7 @@ def measure(
 
 
 def _engines(
-    source: ModelSource,
-    opened: OpenModel,
+    subject: Subject,
     cost: Cost,
     result: Path | None,
     int8: str | None,
@@ -70,22 +71,23 @@ def _engines(
     from ..files import load
     from ..reports import engine_notes, engines_json, engines_table
 
-    models, costs = {"original": opened.model}, {"original": cost}
+    source, example_inputs = subject.source, subject.opened.example_inputs
+    models, costs = {"original": subject.model}, {"original": cost}
     if result is not None:
         if is_ensemble(str(result)):
             models["result"] = open_model(ModelSource(str(result), input=source.input, seed=source.seed)).model
         else:
             models["result"] = load(result, lambda: build_structure(source))
-        costs["result"] = measure_cost(models["result"], opened.example_inputs)
-    batches = None if int8 is None else open_batches(int8, opened.example_inputs, mean=mean, std=std, shuffle=True)
+        costs["result"] = measure_cost(models["result"], example_inputs)
+    batches = None if int8 is None else open_batches(int8, example_inputs, mean=mean, std=std, shuffle=True)
     if batches is None:
         note("int8 is left out; give --calibrate DATA to calibrate it")
     with working("timing engines"):
-        timings = compare_engines(models, opened.example_inputs, calibration=batches)
+        timings = compare_engines(models, example_inputs, calibration=batches)
     if not as_json:
         console = out()
         print_cost(console, cost)
-        console.print(engines_table(timings, title=source.model))
+        console.print(engines_table(timings, title=subject.name))
         for line in engine_notes(timings, costs):
             console.print(line, markup=False, soft_wrap=True)
     return engines_json(timings, costs)

@@ -17,10 +17,10 @@ from ..reports.filling import machine_facts
 from ..reports.record import CandidateRecord, RunRecord, StepRecord, write_run
 from ..reports.run_page import run_report
 from ..reports.structure import axes_of, blocks_of
+from .chaining import by_first_names
 from .keys import keys_of
 from .one_step import LOADED, finish_step, load_original, state_of
 from .reading import ORIGINAL, NamedStep, read_recipe
-from .recording import names_after
 from .step_folder import STEPS, Finished, drop_earlier, take_finished
 from .work import Work, begin
 
@@ -173,9 +173,7 @@ class _Run:
         plan = self.work.states[step.source].plan
         if plan is None or not finished.told:
             return
-        first = names_after(list(self.work.wiring.parts), plan)
-        told = finished.told.get("influence", {})
-        self.influence |= {name: told[now] for name, now in first.items() if now in told}
+        self.influence |= by_first_names(finished.told.get("influence", {}), self.work.wiring.parts, plan)
         if step.source == ORIGINAL:
             self.axes |= finished.told.get("axes", {})
 
