@@ -84,6 +84,8 @@ def fault(text: str) -> str:
         ("prune: {budget: {macs: -1}}", "macs=-1 must be positive"),
         ("prune: {budget: {flops: 0.5}}", "'budget.flops' is no option of prune"),
         ("prune: {budget: {}}", "the budget limits nothing"),
+        ("cut: {budget: {macs: 200%}}", "a budget of macs=200% is more than the model costs; give a share up to 100%"),
+        ("search: {budgets: [{macs: 0.5}, {params: 150%}]}", "a budget of params=150% is more than the model costs"),
         ("finetune: {epochs: 1, lr: fast}", "lr must be a valid number, not 'fast'"),
         ("finetune: {epochs: 1, lr: -1}", "lr must be a positive number, not -1.0"),
         ("finetune: {epochs: 1, lr: .inf}", "lr must be a finite number"),

@@ -89,7 +89,7 @@ def cut(
     with stages(STAGES) as progress:
         result = cut_model(subject.model, opened.example_inputs, data=batches, seed=seed, progress=progress, **options)
     gone = [{"block": edit.block, "now": edit.words} for edit in result.plan.block_edits]
-    told = {"blocks": gone, "left": dict(result.plan.left), "influence": dict(result.influence)}
+    told: dict[str, Any] = {"blocks": gone, "left": dict(result.plan.left), "influence": dict(result.influence)}
     result = chained(result, subject)
     run = keep_chained(result, subject, out_dir, options.get("evaluate"))
     if html is not None:
@@ -98,4 +98,5 @@ def cut(
 
         write_html(html, run_page(run))
     above = [f"{each['block']}  {each['now']}" for each in gone]
+    above += [f"left as it is: {name} {why}" for name, why in told["left"].items()]
     tell(what, out_dir, result.steps, result.verdict, as_json=json, told=told, above=above)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from .chaining import chained, keep_chained, open_start
+from .chaining import chained, finish, open_start
 from .datasets import given_data
-from .finishing import tell
 from .models import ModelSource
 from .options import (
     BUDGET_HELP,
@@ -82,9 +81,7 @@ def shrink(
         result = shrink_model(
             subject.model, opened.example_inputs, budget=limits, heal=heal, seed=seed, progress=progress, **options
         )
-    result = chained(result, subject)
-    keep_chained(result, subject, out_dir, options.get("evaluate"))
-    tell(what, out_dir, result.steps, result.verdict, as_json=json)
+    finish(chained(result, subject), subject, out_dir, options.get("evaluate"), as_json=json)
 
 
 def find_score(text: str, data: str | None) -> Any:

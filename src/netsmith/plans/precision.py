@@ -12,7 +12,7 @@ from ..data.running import eval_mode
 from ..errors import EvidenceError, InputError, ModelError
 from ..wiring import Wiring, call_model
 from ..wiring.wrapped import is_wrapped
-from .budget import Budget
+from .budget import Budget, check_saving
 from .edits import SetPrecision
 from .plan import Plan
 from .protection import protected_tensors
@@ -100,6 +100,8 @@ def _check(wiring: Any, scheme: Any, budget: Any, data: Any, group: Any, clip: A
         raise InputError(f"scheme={scheme!r}; give one of {', '.join(map(repr, _SCHEMES))}")
     if budget is not None and (not isinstance(budget, Budget) or budget.bytes is None):
         raise InputError("budget limits bytes, e.g. netsmith.Budget(bytes=0.25)")
+    if budget is not None:
+        check_saving(budget)
     if budget is not None and data is None:
         raise EvidenceError("a budget is divided by what rounding does to the outputs on data; pass data=batches")
     if not isinstance(group, int) or group < 0:

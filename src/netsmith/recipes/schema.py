@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from ..errors import NetsmithError
 from ..plans import Budget
+from ..plans.budget import check_saving
 from ..searches import Space
 from ..searches.strategies import STRATEGIES
 from ..training import Training
@@ -67,6 +68,15 @@ class Limits(_Strict):
         return Budget(macs=self.macs, params=self.params, bytes=self.bytes, latency_ms=self.latency_ms)
 
 
+def _saving(limits: Limits) -> Limits:
+    """Of a step that makes less of what there is."""
+    _ours(lambda: check_saving(limits.budget()))
+    return limits
+
+
+Saving = Annotated[Limits, AfterValidator(_saving)]
+
+
 def _ours(make: Any) -> None:
     """What the called function itself would refuse is refused here, where the line is known."""
     try:
@@ -106,7 +116,7 @@ class DataStep(Step):
 
 
 class Shrink(DataStep):
-    budget: Limits
+    budget: Saving
     heal: Count | None = None
     score: str | None = None
     round_to: Count | None = None
@@ -120,7 +130,7 @@ class Shrink(DataStep):
 
 class Cut(DataStep):
     blocks: Count | None = None
-    budget: Limits | None = None
+    budget: Saving | None = None
     threshold: Annotated[Number, Field(gt=0)] | None = None
     influence: Literal["divergence", "cosine", "taylor"] = "divergence"
     branches: bool = True
@@ -193,7 +203,7 @@ class Sparsify(DataStep):
 
 class Quantize(DataStep):
     scheme: Literal["int8", "int4", "dynamic-int8"] | None = None
-    budget: Limits | None = None
+    budget: Saving | None = None
     group: Annotated[int, Field(ge=0)] = 0
     clip: Literal["max", "percentile", "mse", "kl"] = "max"
     ignore: Several = ()
@@ -250,6 +260,8 @@ class Search(DataStep):
     def _known(self) -> Search:
         if not self.budgets:
             raise ValueError("needs one budget at least")
+        for budget in () if self.space.growth else self.budgets:
+            _saving(budget)
         unknown = [name for name in self.strategy if name not in STRATEGIES]
         if unknown:
             raise ValueError(f"has no strategy {unknown[0]!r}; there are {', '.join(STRATEGIES)}")

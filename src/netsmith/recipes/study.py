@@ -11,6 +11,7 @@ from ..checks import verify
 from ..costs import Cost
 from ..errors import BudgetError, InputError, UnknownNameError
 from ..plans import Budget, Plan
+from ..plans.budget import kept_already
 from ..recovery import Repaired
 from ..reports.record import RunRecord
 from ..searches.candidate import Candidate, best_first, front
@@ -170,6 +171,11 @@ class Study:
         """
         write_study(self, Path(folder), **told)
 
+    def _kept(self, budget: Budget) -> dict[str, str]:
+        limits = budget.limits(self.original.cost)
+        known = all((cost := getattr(self.original.cost, name)) is not None and cost <= limits[name] for name in limits)
+        return kept_already(budget, self.original.cost) if known and not self.asked["space"]["growth"] else {}
+
     def _check(self, candidate: Candidate) -> None:
         if not isinstance(candidate, Candidate):
             raise InputError(
@@ -185,6 +191,7 @@ class Study:
             f"{'highest' if self.maximize else 'lowest'} {self.objective}",
             _line("original", self.original, whole),
         ]
+        lines += [f"  {budget}: {it} {why}" for budget in self.budgets for it, why in self._kept(budget).items()]
         return "\n".join([*lines, *(_line(c.name, c, whole) for c in reversed(self.front()))])
 
 
