@@ -36,9 +36,7 @@ class Budget:
     def __post_init__(self) -> None:
         given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
         if not given:
-            raise BudgetError(
-                "the budget limits nothing; give one of macs, params, bytes, latency_ms, e.g. Budget(macs=0.5)"
-            )
+            raise BudgetError("the budget limits nothing; give one of macs, params, bytes, latency_ms, e.g. macs=0.5")
         for name, value in given.items():
             _share_or_number(name, value)
 

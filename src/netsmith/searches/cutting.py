@@ -103,7 +103,7 @@ def plan_cut(
         if budget is not None and not _enough(rounds, None, budget, limits):
             raise BudgetError(
                 f"the budget cannot be met by cutting: all {len(rounds.edits)} blocks that can go are gone. Give a "
-                "budget above that floor, or remove units as well (plan_removal)"
+                "budget above that floor, or remove units as well (shrink)"
             )
         if blocks is not None:
             _check_count(blocks, len(rounds.edits), rounds.left)
