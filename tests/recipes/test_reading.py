@@ -86,6 +86,13 @@ def fault(text: str) -> str:
         ("prune: {budget: {}}", "the budget limits nothing"),
         ("cut: {budget: {macs: 200%}}", "a budget of macs=200% is more than the model costs; give a share up to 100%"),
         ("search: {budgets: [{macs: 0.5}, {params: 150%}]}", "a budget of params=150% is more than the model costs"),
+        ("regularize: {epochs: 1}", "regularize needs strength: how hard group_lasso presses"),
+        (
+            "regularize: {epochs: 1, penalty: growing}",
+            "takes a budget with penalty: growing, and only with that",
+        ),
+        ("regularize: {epochs: 1, strength: 1, patience: 2}", "takes no patience and validate_every"),
+        ("regularize: {epochs: 1, strength: 1, penalty: l3}", "penalty is 'l3'; it may be 'group_lasso', 'slimming',"),
         ("finetune: {epochs: 1, lr: fast}", "lr must be a valid number, not 'fast'"),
         ("finetune: {epochs: 1, lr: -1}", "lr must be a positive number, not -1.0"),
         ("finetune: {epochs: 1, lr: .inf}", "lr must be a finite number"),

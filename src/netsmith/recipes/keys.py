@@ -19,7 +19,9 @@ from .. import __version__
 from ..sources.models import OpenModel
 from ..wiring import fingerprint
 from .reading import ORIGINAL, NamedStep, Recipe
-from .schema import Data, Distil, Ensemble
+from .schema import Ensemble
+from .schema_base import Data
+from .schema_training import Distil
 
 _NOT_DECIDING = ("checkpoint_every", "workers", "ray")  # how it is done, not what comes of it
 

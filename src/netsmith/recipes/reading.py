@@ -13,7 +13,9 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import InputError
 from ..sources.datasets import validation_of
-from .schema import STEPS, Data, DataStep, Distil, Ensemble, Evaluate, Head, Quantize, Step
+from .schema import STEPS, Ensemble, Evaluate, Head, Quantize
+from .schema_base import Data, DataStep, Step
+from .schema_training import Distil
 from .yaml_file import Document, Place, parse_yaml, read_yaml
 
 ORIGINAL = "original"
