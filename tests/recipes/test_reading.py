@@ -113,6 +113,11 @@ def fault(text: str) -> str:
         ("search: {budgets: [{macs: 0.5}], space: {widths: false}}", "the space is empty"),
         ("search: {budgets: [{macs: 0.5}], space: {depths: true}}", "'space.depths' is no option of search"),
         ("export: {to: tflite}", "to is 'tflite'; it may be 'onnx', 'openvino', 'torch-export', 'executorch'"),
+        (
+            "evaluate: {engines: tvm}",
+            "evaluate has no engine 'tvm'; there are eager, compile, onnxruntime, ",
+        ),
+        ("evaluate: {int8: true}", "evaluate takes int8 with engines"),
         ("evaluate: {data: {nam: x}}", "evaluate needs data.name"),
         ("cut: {blocks: 1, from: nothing}", "'nothing' is no earlier step with a model; there are original"),
         ("cut: {blocks: 1, name: original}", "name 'original' is taken"),

@@ -205,6 +205,8 @@ class _Reading:
                 self.faults.append((place, f"{step.kind} needs data to {wants}; give data: here or above the steps"))
             if isinstance(options, Evaluate) and recipe.data_of(options) is None:
                 self.faults.append((place, "evaluate needs data; give data: here, or eval: above the steps"))
+            if isinstance(options, Evaluate) and options.int8 and recipe.head.data is None:
+                self.faults.append((place, "evaluate calibrates int8 on data; give data: above the steps"))
             if options.changes:
                 kinds = {Quantize: "integers", Ensemble: "ensemble"}
                 made[step.name] = kinds.get(type(options), "floats")

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from ..costs.engines import ENGINES
 from ..searches import Space
 from ..searches.strategies import STRATEGIES
 from .schema_base import Data, DataStep, Limits, Saving, Step, Strict, one_of, ours, saving
@@ -195,11 +196,27 @@ class Ensemble(DataStep):
 
 
 class Evaluate(DataStep):
-    """Measures on ``data``, or on the recipe's ``eval``."""
+    """Measures on ``data``, or on the recipe's ``eval``.
+
+    Attributes:
+        engines: "all", or some: times the original and the model under them, in every precision they have.
+        int8: also in int8, calibrated on the recipe's ``data``.
+    """
 
     changes: ClassVar[bool] = False
 
     metric: str | None = None
+    engines: Several = ()
+    int8: bool = False
+
+    @model_validator(mode="after")
+    def _known(self) -> Evaluate:
+        unknown = [name for name in self.engines if name not in (*ENGINES, "all")]
+        if unknown:
+            raise ValueError(f"has no engine {unknown[0]!r}; there are {', '.join(ENGINES)}, or all of them: all")
+        if self.int8 and not self.engines:
+            raise ValueError("takes int8 with engines: it says in which precisions they are timed")
+        return self
 
 
 class Inspect(DataStep):
