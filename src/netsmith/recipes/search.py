@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..evidence import influence
 from ..evidence.masks import Mask
 from ..plans import Budget
+from ..plans.budget import check_saving
 from ..searches import Curves, measure_curves
 from ..searches.candidate import Candidate
 from ..searches.problem import Problem
@@ -67,7 +68,7 @@ def search(
         model: a trained model; not changed.
         example_inputs: one call's inputs.
         data: batches, each ``x`` or ``(x, y)``, to repair and to heal with; can be gone through several times.
-        budgets: what results may cost; one or several.
+        budgets: what results may cost; one or several. Shares above 100 % only where ``space`` has growth.
         evaluate: called with a model in eval mode, returns a score, or several by name. Choose on validation data.
             None: how far the outputs are from the original's.
         space: what may change; None: widths.
@@ -111,6 +112,8 @@ def search(
     wiring = trace(model, example_inputs)
     space = Space() if space is None else space
     menus = find_menus(wiring, space)
+    for budget in () if space.growth else wanted:
+        check_saving(budget)
     tell("evaluate", 0, 1)
     scores = scores_of(evaluate, model) or {"divergence": 0.0}
     objective, higher = objective_of(scores, evaluate, maximize, minimize)
