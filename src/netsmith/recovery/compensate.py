@@ -20,6 +20,7 @@ from torch import nn
 
 from ..data.running import eval_mode
 from ..evidence import Forward, Moments, Stop, calibration_batches, device_of
+from ..evidence.formats import channels_last
 from ..evidence.masks import Mask, mask_of, sampled_rows
 from ..evidence.patches import CONVOLUTIONS, groups_of, input_rows, matrix_weight, output_rows, weight_matrix
 from ..plans import Plan
@@ -88,6 +89,7 @@ def compensate(
     if not refits:
         return Repaired(model, plan, {})
     batches = calibration_batches(data, most_examples=most_examples, device=device_of(wiring.model))
+    batches = channels_last(wiring.model, batches)
     wiring = as_run(wiring, batches[0])
     refits = find_refits(wiring, plan)
     counted = [mask_of(mask, inputs) for inputs in batches]

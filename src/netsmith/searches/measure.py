@@ -21,6 +21,7 @@ from ..evidence import (
     first_output,
     resume,
 )
+from ..evidence.formats import channels_last
 from ..evidence.masks import Mask, counted_part, mask_of, sampled_rows
 from ..evidence.patches import input_rows
 from ..plans import Plan
@@ -36,13 +37,15 @@ from ..wiring import Wiring
 from ..wiring.capture import transparent_functional
 from ..wiring.layouts import axis_names
 from ..wiring.trace import as_run
-from .alone import contracted_dim, reader, repair_alone
+from .alone import contracted_dim, reader, refitted_alone, write_alone
 from .curves import Curve, Curves
+from .interpolating import interpolated
 from .together import axes_together
 
 Progress = Callable[[int, int, str], None]
 
 _SHARES = (0.9, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0.0)  # of the full width; 0: the narrowest that may be
+_APART = 3  # of the widths, the narrowest first, that forwards are run for; what lies between follows from these
 _MOST_WORK = 1e11  # multiply-accumulates that ordering one axis may take
 
 
@@ -55,7 +58,7 @@ def measure_curves(
     ignore: Iterable[str] = (),
     cut: Literal["inside", "whole"] = "inside",
     most_examples: int = 512,
-    most_judged: int = 256,
+    most_judged: int = 128,
     most_rows: int = 20_000,
     strength: float = 3e-3,
     mask: Mask | None = None,
@@ -65,7 +68,8 @@ def measure_curves(
     """For each axis that may change, the divergence from the original with only this axis narrower, after repair.
 
     One pass over the data gathers the second moments that repair needs; what a width costs is then a closed-form
-    refit of the layers that read the axis, and a forward of a few batches from the changed layer on.
+    refit of the layers that read the axis, and a forward of a few batches from the changed layer on;
+    most widths need none, as what the refit leaves tells how the error runs between those that do.
 
     Args:
         wiring: of the model.
@@ -99,8 +103,9 @@ def measure_curves(
     ranks = {name: ranked_units(wiring.axis[name], scored(wiring, wiring.axis[name], by_score)) for name in names}
     groups, left = axes_together(wiring, names, round_to)
     batches = calibration_batches(data, most_examples=most_examples, device=device_of(wiring.model))
+    batches = channels_last(wiring.model, batches)
     with eval_mode(wiring.model), torch.no_grad():
-        judged = _few(batches, most_judged)
+        judged = calibration_batches(batches, most_examples=most_judged)
         measuring = _Measuring(
             as_run(wiring, batches[0]),
             groups,
@@ -116,17 +121,6 @@ def measure_curves(
         )
         measured = measuring.run(progress)
     return Curves(wiring, tuple(measured), measuring.ranks, round_to, left)
-
-
-def _few(batches: Sequence[Any], most: int) -> list[Any]:
-    """The first batches, until they hold enough examples."""
-    chosen, seen = [], 0
-    for batch in batches:
-        if seen >= most:
-            break
-        chosen.append(batch)
-        seen += examples_in(batch)
-    return chosen
 
 
 def _menu(
@@ -176,6 +170,7 @@ class _Measuring:
         self.trusted = True  # that forwards may start in the middle
         self.references = [first_output(resume(wiring, wiring.model, start)) for start in self.starts]
         self.counted = [mask_of(mask, inputs) for inputs in batches]
+        self.judged_part = [mask_of(mask, inputs) for inputs in judged]
 
     def run(self, progress: Progress | None) -> list[Curve]:
         calls = sorted({r.call for refits in self.refits for r in refits})
@@ -226,17 +221,22 @@ class _Measuring:
         group, first = self.groups[i], self._first_call(i)
         if self.trusted:
             self._go_to(first)
-        errors = {self.wiring.sizes[group[0]]: 0.0}
+        full, tensors = self.wiring.sizes[group[0]], self.wiring.tensors
         refits = {r.weight: (r, self.moments[r.call]) for r in self.refits[i]}
         if self.eliminate:
             self.ranks |= {name: order for name in group if (order := self._order(name, refits))}
-        for width, plan in _menu(self.wiring, group, self.ranks, self.round_to).items():
-            model = apply(self.wiring.model, plan).eval()
-            repair_alone(model, plan, refits, self.wiring.tensors, self.strength)
+        menu = _menu(self.wiring, group, self.ranks, self.round_to)
+        refitted = {width: refitted_alone(plan, refits, tensors, self.strength) for width, plan in menu.items()}
+        errors, local = {full: 0.0}, {full: 0.0}
+        local |= {width: sum(each.error for each in layers) for width, layers in refitted.items()}
+        # Without layers to refit nothing tells what lies between.
+        for width in list(menu)[:: -_APART if refits else -1]:
+            model = apply(self.wiring.model, menu[width]).eval()
+            write_alone(model, menu[width], refitted[width], tensors)
             error = self._divergence(model)
             if math.isfinite(error):  # what overflows is no width to consider
                 errors[width] = error
-        return Curve(group, errors)
+        return Curve(group, interpolated(errors, local))
 
     def _order(self, name: str, refits: dict[str, tuple[Refit, Moments]]) -> tuple[int, ...]:
         """By elimination; () where no layer tells, or it would take too long."""
@@ -266,7 +266,7 @@ class _Measuring:
         weights = [examples_in(inputs) for inputs in self.judged]
         each = [
             float(divergence(counted_part(reference, m), counted_part(first_output(resume(self.wiring, model, s)), m)))
-            for s, reference, m in zip(self.starts, self.references, self.counted, strict=False)
+            for s, reference, m in zip(self.starts, self.references, self.judged_part, strict=True)
         ]
         return sum(w * e for w, e in zip(weights, each, strict=True)) / sum(weights)
 
