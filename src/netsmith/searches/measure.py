@@ -13,6 +13,7 @@ from ..evidence import (
     Checkpoint,
     Forward,
     Moments,
+    Stop,
     advance,
     calibration_batches,
     device_of,
@@ -24,6 +25,7 @@ from ..evidence import (
 from ..evidence.formats import channels_last
 from ..evidence.masks import Mask, counted_part, mask_of, sampled_rows
 from ..evidence.patches import input_rows
+from ..evidence.side_by_side import each
 from ..plans import Plan
 from ..plans.protection import protected_axes
 from ..plans.removal import check_options
@@ -45,7 +47,7 @@ from .together import axes_together
 Progress = Callable[[int, int, str], None]
 
 _SHARES = (0.9, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0.0)  # of the full width; 0: the narrowest that may be
-_APART = 3  # of the widths, the narrowest first, that forwards are run for; what lies between follows from these
+_RUN = (0.5, 0.125)  # those that forwards are run for; what the others cost follows from these
 _MOST_WORK = 1e11  # multiply-accumulates that ordering one axis may take
 
 
@@ -58,7 +60,7 @@ def measure_curves(
     ignore: Iterable[str] = (),
     cut: Literal["inside", "whole"] = "inside",
     most_examples: int = 512,
-    most_judged: int = 128,
+    most_judged: int = 256,
     most_rows: int = 20_000,
     strength: float = 3e-3,
     mask: Mask | None = None,
@@ -176,6 +178,7 @@ class _Measuring:
         calls = sorted({r.call for refits in self.refits for r in refits})
         stops = {i: self.wiring.calls[i].name for i in calls}
         forwards = [Forward(self.wiring.model, inputs, stops) for inputs in self.batches]
+        device = device_of(self.wiring.model)
         # An axis is measured when the last layer that reads it has been seen.
         due = [max((r.call for r in refits), default=-1) for refits in self.refits]
         curves: dict[int, Curve] = {}
@@ -194,16 +197,16 @@ class _Measuring:
             answers: list[Any] = [None] * len(forwards)
             for call in calls:
                 with transparent_functional():
-                    reached = [f.resume(answer) for f, answer in zip(forwards, answers, strict=True)]
-                    answers = [self._gather(*each) for each in zip(reached, self.counted, strict=True)]
+                    reached = each(_reached, zip(forwards, answers, strict=True), device)
+                    answers = [self._gather(*one) for one in zip(reached, self.counted, strict=True)]
                 measure_due(call)
         finally:
             for forward in forwards:
                 forward.abandon()
         return [curves[i] for i in range(len(self.groups))]
 
-    def _gather(self, stop: Any, counted: torch.Tensor | None) -> Any:
-        out = stop.run()
+    def _gather(self, reached: tuple[Stop, Any], counted: torch.Tensor | None) -> Any:
+        stop, out = reached
         x = input_rows(stop, sampled_rows(out, stop.name, self.rows, self.generator, counted))
         moments = self.moments.setdefault(stop.index, Moments(x.shape[1], x.shape[2], 0, x.device))
         moments.add(x, x.new_zeros(x.shape[0], x.shape[1], 0))
@@ -228,15 +231,19 @@ class _Measuring:
         menu = _menu(self.wiring, group, self.ranks, self.round_to)
         refitted = {width: refitted_alone(plan, refits, tensors, self.strength) for width, plan in menu.items()}
         errors, local = {full: 0.0}, {full: 0.0}
-        local |= {width: sum(each.error for each in layers) for width, layers in refitted.items()}
+        local |= {width: sum(layer.error for layer in layers) for width, layers in refitted.items()}
+        run = {solve(self.wiring, sizes_at(self.wiring, group, s, self.round_to)).sizes[group[0]] for s in _RUN}
         # Without layers to refit nothing tells what lies between.
-        for width in list(menu)[:: -_APART if refits else -1]:
-            model = apply(self.wiring.model, menu[width]).eval()
-            write_alone(model, menu[width], refitted[width], tensors)
-            error = self._divergence(model)
-            if math.isfinite(error):  # what overflows is no width to consider
-                errors[width] = error
-        return Curve(group, interpolated(errors, local))
+        chosen, threads = [w for w in menu if w in run or not refits] or list(menu), torch.get_num_threads()
+        for start in range(0, len(chosen), threads):  # as many copies of the model as threads
+            some = chosen[start : start + threads]
+            models = [apply(self.wiring.model, menu[width]).eval() for width in some]
+            for width, model in zip(some, models, strict=True):
+                write_alone(model, menu[width], refitted[width], tensors)
+            errors |= dict(zip(some, each(self._divergence, models, device_of(models[0])), strict=True))
+        # What overflows is no width to consider, and none narrower than that is.
+        widest = max((width for width, error in errors.items() if not math.isfinite(error)), default=0)
+        return Curve(group, interpolated(*({w: e for w, e in d.items() if w > widest} for d in (errors, local))))
 
     def _order(self, name: str, refits: dict[str, tuple[Refit, Moments]]) -> tuple[int, ...]:
         """By elimination; () where no layer tells, or it would take too long."""
@@ -264,11 +271,19 @@ class _Measuring:
 
     def _divergence(self, model: torch.nn.Module) -> float:
         weights = [examples_in(inputs) for inputs in self.judged]
-        each = [
+        errors = [
             float(divergence(counted_part(reference, m), counted_part(first_output(resume(self.wiring, model, s)), m)))
             for s, reference, m in zip(self.starts, self.references, self.judged_part, strict=True)
         ]
-        return sum(w * e for w, e in zip(weights, each, strict=True)) / sum(weights)
+        return sum(w * e for w, e in zip(weights, errors, strict=True)) / sum(weights)
+
+
+def _reached(forward: tuple[Forward, Any]) -> tuple[Stop, Any]:
+    """The next stop, the one before having given an answer, and what its call returns."""
+    one, answer = forward
+    stop = one.resume(answer)
+    assert stop is not None  # a forward that ends early raises
+    return stop, stop.run()
 
 
 def _readers(wiring: Wiring, menu: dict[int, Plan]) -> list[Refit]:
