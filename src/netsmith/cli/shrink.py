@@ -83,7 +83,10 @@ def shrink(
             opened.model, opened.example_inputs, budget=limits, heal=heal, seed=seed, progress=progress, **options
         )
     keep(result, out_dir, source, state_digest(opened.model), opened, options.get("evaluate"))
-    tell(model, out_dir, result.steps, result.verdict, as_json=json)
+    spent = result.spent
+    told = {} if spent is None else {"seconds": round(spent.seconds, 1), "peak_bytes": spent.peak_bytes}
+    took = [] if spent is None else [f"Planning and repair took {spent}."]
+    tell(model, out_dir, result.steps, result.verdict, as_json=json, told=told, below=took)
 
 
 def find_score(text: str, data: str | None) -> Any:

@@ -9,7 +9,9 @@ import torch
 from torch import nn
 
 from ..checks import verify
+from ..costs.spending import spending
 from ..errors import InputError
+from ..evidence import device_of
 from ..evidence.masks import Mask
 from ..evidence.products import check_precision, products_in
 from ..plans import Budget, Plan, plan_removal
@@ -66,7 +68,8 @@ def shrink(
         progress: called with (what is being done, done, in all).
 
     Returns:
-        The model, the plan, the verdict of ``verify``, and cost and scores after each step.
+        The model, the plan, the verdict of ``verify``, cost and scores after each step, and with data the seconds and the
+        memory that planning and repair took.
 
     Raises:
         InputError, CaptureError, ModelError, BudgetError, EvidenceError, UnknownNameError: see their messages.
@@ -80,12 +83,12 @@ def shrink(
     wiring = trace(model, example_inputs)
     chosen = _informed(score, wiring, data, mask, seed, tell)
     tell("plan", 0, 1)
-    models = {"original": model}
+    models, spent = {"original": model}, None
     if data is None:
         plan = plan_removal(wiring, budget=budget, score=chosen or magnitude, round_to=round_to, ignore=ignore)
         models["prune"] = apply(model, plan).eval()
     else:
-        with products_in(precision):
+        with spending(device_of(model)) as spent, products_in(precision):
             plan = plan_allocation(
                 wiring,
                 budget=budget,
@@ -113,7 +116,7 @@ def shrink(
         raise InputError(f"the model that heal returned does not run with the example inputs: {broken[0]}")
     tell("measure", 0, 1)
     steps = measured_steps(models, example_inputs, evaluate)
-    return Result(final, plan, verdict, steps)
+    return Result(final, plan, verdict, steps, spent=spent)
 
 
 def _repaired(
