@@ -68,8 +68,8 @@ def shrink(
         progress: called with (what is being done, done, in all).
 
     Returns:
-        The model, the plan, the verdict of ``verify``, cost and scores after each step, and with data the seconds and the
-        memory that planning and repair took.
+        The model, the plan, the verdict of ``verify``, cost and scores after each step, and with data the seconds and
+        the memory that planning and repair took.
 
     Raises:
         InputError, CaptureError, ModelError, BudgetError, EvidenceError, UnknownNameError: see their messages.
@@ -78,7 +78,7 @@ def shrink(
         >>> result = netsmith.shrink(model, x, budget=netsmith.Budget(macs=0.5), data=batches)  # doctest: +SKIP
     """
     _check(model, budget, data, evaluate, heal, seed, precision)
-    tell = progress or (lambda what, done, total: None)
+    tell = progress or _silent
     tell("trace", 0, 1)
     wiring = trace(model, example_inputs)
     chosen = _informed(score, wiring, data, mask, seed, tell)
@@ -101,8 +101,8 @@ def shrink(
                 progress=telling(tell, "plan"),
             )
             models["prune"] = apply(model, plan).eval()
-            repaired = _repaired(wiring, plan, data, mask, seed, tell)
-        plan, models["repair"] = repaired.plan, repaired.model
+            done = repaired(wiring, plan, data, mask=mask, seed=seed, progress=tell)
+        plan, models["repair"] = done.plan, done.model
     if heal is not None:
         tell("heal", 0, 1)
         last = list(models.values())[-1]
@@ -119,13 +119,26 @@ def shrink(
     return Result(final, plan, verdict, steps, spent=spent)
 
 
-def _repaired(
-    wiring: Wiring, plan: Plan, data: Iterable[Any], mask: Mask | None, seed: int, tell: Progress
+def repaired(
+    wiring: Wiring,
+    plan: Plan,
+    data: Iterable[Any],
+    *,
+    mask: Mask | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> Repaired:
-    repaired = compensate(wiring, plan, data, mask=mask, seed=seed, progress=telling(tell, "repair"))
-    repaired = refine(wiring, repaired, data, mask=mask, seed=seed, progress=telling(tell, "refine"))
+    """Carry out a plan and repair what it does, as ``shrink`` does; arguments as there."""
+    tell = progress or _silent
+    # What each layer is fitted to is refined afterwards: half of the care in its first fit gives the same in the end.
+    first: dict[str, Any] = {"most_examples": 512, "steps": 1}
+    done = compensate(wiring, plan, data, mask=mask, seed=seed, progress=telling(tell, "repair"), **first)
+    done = refine(wiring, done, data, mask=mask, seed=seed, progress=telling(tell, "refine"))
     tell("recalibrate", 0, 1)
-    return recalibrate(wiring.model, repaired.model, repaired.plan, data)
+    return recalibrate(wiring.model, done.model, done.plan, data)
+
+
+def _silent(what: str, done: int, total: int) -> None: ...
 
 
 def _check(model: Any, budget: Any, data: Any, evaluate: Any, heal: Any, seed: Any, precision: Any) -> None:

@@ -243,4 +243,4 @@ class Fit:
 
 
 def _dot(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> float:
-    return sum(float((a.double() * b.double()).sum()) for a, b in zip(one, other, strict=True))
+    return sum(float((a * b).sum(dtype=torch.float64)) for a, b in zip(one, other, strict=True))
