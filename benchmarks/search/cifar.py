@@ -170,8 +170,8 @@ def table(rows: list[dict[str, Any]], machine: str, trials: int) -> str:
         took = [row["curve_cpu_seconds"] for row in here if row["method"] == "allocation"]
         lines += [
             "",
-            f"resnet{depth}-jpeg, {_mean(first, 'test_accuracy'):.2%} ({_mean(first, 'test_loss'):.3f}); seeds {seeds}; "
-            f"{first[0]['steps']} steps of {BATCH} images heal. The error curves took "
+            f"resnet{depth}-jpeg, {_mean(first, 'test_accuracy'):.2%} ({_mean(first, 'test_loss'):.3f}); seeds "
+            f"{seeds}; {first[0]['steps']} steps of {BATCH} images heal. The error curves took "
             f"{statistics.median(took) if took else 0:.0f} s of one core.",
             "",
             "| MACs | " + " | ".join(METHODS) + " |",

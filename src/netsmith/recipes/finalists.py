@@ -1,4 +1,4 @@
-"""The best few of each budget: healed or repaired finely before the choice, and timed where time is limited."""
+"""The best few of each budget: repaired finely, or healed, before the choice, and timed where time is limited."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def judge_finalists(
     """The best of each strategy under each budget, and the uniform structure beside them.
 
     Under a budget of time they are first scaled to take as long as it allows; their multiply-accumulates only stood for
-    that.
+    that. Healing starts from layers that were refitted together. From layers that were refitted one by one it starts
+    lower and sometimes ends higher, so the best of each strategy and budget is also healed from there.
     """
     judged, problem = tuple(referee.candidates), referee.problem
     asks: list[Ask] = []
@@ -40,7 +41,12 @@ def judge_finalists(
             asks += [Ask(each, number, origin, finely=True, heal=heal) for each in chosen]
     limits = [times[number].others if number in times else each for number, each in enumerate(problem.limits)]
     referee.problem = replace(problem, limits=tuple(limits))
-    referee.judged(asks)
+    found = referee.judged(asks)
+    if heal:
+        best: dict[tuple[int | None, str], Candidate] = {}
+        for candidate in best_first(found):
+            best.setdefault((candidate.budget, candidate.origin), candidate)
+        referee.judged([Ask(c.structure, c.budget, c.origin, heal=True) for c in best.values() if c.structure.widths])
 
 
 def time_finalists(referee: Referee, bench: Workbench, times: Mapping[int, Steered]) -> None:
@@ -65,7 +71,8 @@ def time_finalists(referee: Referee, bench: Workbench, times: Mapping[int, Steer
 
 
 def _is_final(referee: Referee, candidate: Candidate) -> bool:
-    return bool(referee.specs[candidate.name]["finely"])
+    spec = referee.specs[candidate.name]
+    return bool(spec["finely"] or spec["heal"])
 
 
 def _timed(referee: Referee, bench: Workbench, candidate: Candidate, steering: Steered) -> Candidate:
