@@ -39,14 +39,20 @@ def judge_finalists(
                 scaled = [closed_in(problem, each, times[number], times[number].others, seed=seed) for each in chosen]
                 chosen = list(dict.fromkeys(each for each in scaled if each is not None))
             asks += [Ask(each, number, origin, finely=True, heal=heal) for each in chosen]
-    limits = [times[number].others if number in times else each for number, each in enumerate(problem.limits)]
-    referee.problem = replace(problem, limits=tuple(limits))
-    found = referee.judged(asks)
+    besides = [times[number].others if number in times else each for number, each in enumerate(problem.limits)]
+    referee.problem = replace(problem, limits=tuple(besides))
     if heal:
-        best: dict[tuple[int | None, str], Candidate] = {}
-        for candidate in best_first(found):
-            best.setdefault((candidate.budget, candidate.origin), candidate)
-        referee.judged([Ask(c.structure, c.budget, c.origin, heal=True) for c in best.values() if c.structure.widths])
+        referee.judged(_from_single_repairs(referee.judged(asks)))
+    else:
+        referee.judged(asks)
+
+
+def _from_single_repairs(found: Sequence[Candidate]) -> list[Ask]:
+    """Asks to heal the best of each budget and strategy from layers that were refitted one by one."""
+    best: dict[tuple[int | None, str], Candidate] = {}
+    for candidate in best_first(found):
+        best.setdefault((candidate.budget, candidate.origin), candidate)
+    return [Ask(c.structure, c.budget, c.origin, heal=True) for c in best.values() if c.structure.widths]
 
 
 def time_finalists(referee: Referee, bench: Workbench, times: Mapping[int, Steered]) -> None:
