@@ -9,7 +9,7 @@ budget a search by error curves judges so many structures after repair and heals
 repaired and healed beside them. Torch-Pruning ranks over all layers by six criteria; their networks, BatchNorm
 statistics recomputed, are compared on the images that choose, and the best two healed. Healing is the same for all: so
 many steps of distillation from the original on the same crops, undone where they make it worse. The seed chooses all
-images but the test images. What was found for other depths and seeds is kept. Writes cifar.json and cifar.md.
+images but the test images. What was found for other depths, seeds and budgets is kept. Writes cifar.json and cifar.md.
 """
 
 from __future__ import annotations
@@ -208,15 +208,20 @@ def main() -> None:
         sys.exit(f"{options.shared} is absent: this benchmark needs the shared networks and images")
     machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"
     kept = options.out / "cifar.json"
-    rows: list[dict[str, Any]] = json.loads(kept.read_text())["rows"] if kept.is_file() else []
-    rows = [row for row in rows if (row["depth"] != options.depth or row["seed"] not in options.seeds)]
+    earlier = json.loads(kept.read_text())["rows"] if kept.is_file() else []
+    rows = {(row["depth"], row["seed"], row["method"], row["budget"]): row for row in earlier}
 
     def add(row: dict[str, Any]) -> None:
         print(json.dumps(row), flush=True)
-        rows.append(row)
-        found = {"date": date.today().isoformat(), "machine": machine, "trials": options.trials, "rows": rows}
+        rows[row["depth"], row["seed"], row["method"], row["budget"]] = row
+        found = {
+            "date": date.today().isoformat(),
+            "machine": machine,
+            "trials": options.trials,
+            "rows": [*rows.values()],
+        }
         kept.write_text(json.dumps(found, indent=1) + "\n")
-        (options.out / "cifar.md").write_text(table(rows, machine, options.trials))
+        (options.out / "cifar.md").write_text(table([*rows.values()], machine, options.trials))
 
     with tempfile.TemporaryDirectory() as scratch:
         for seed in options.seeds:

@@ -10,11 +10,11 @@ six is healed. Healing is the same for all: so many epochs of distillation on th
 make it worse. Everybody chooses by the cross-entropy on the validation part; the test part is looked at once, for the
 figures. What was found for other seeds and budgets is kept. Writes digits.json and digits.md.
 
-The task was settled on validation figures before any method's test figures on it were seen: the network that is shrunk
-is trained on images shifted by up to a pixel, because one trained on the images as they are fits all of them (training
-loss 0.0006 at validation loss 0.06) and says nothing about them that a smaller one could learn from; and it is narrower
-than it was, so that fewer multiply-accumulates cost accuracy. Healing sees the images as they are: on shifted ones it
-made every repaired network worse on the validation part, because a small one cannot do both.
+The task was settled on validation figures before any method's test figures on it were seen. The network that is shrunk
+is trained on images shifted by up to a pixel: one trained on the images as they are fits all of them (loss 0.0006, on
+the validation part 0.06), and its outputs for them teach a smaller one little. It is narrow, so that fewer
+multiply-accumulates cost accuracy. Healing sees the images as they are: on shifted ones it made every network worse
+whose layers had been refitted together (ten of ten structures, one seed), because a small one cannot do both.
 """
 
 from __future__ import annotations
