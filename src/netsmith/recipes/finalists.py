@@ -1,4 +1,4 @@
-"""The best few of each budget: healed or repaired finely before the choice, and timed where time is limited."""
+"""The best few of each budget: repaired finely, or healed, before the choice, and timed where time is limited."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def judge_finalists(
     """The best of each strategy under each budget, and the uniform structure beside them.
 
     Under a budget of time they are first scaled to take as long as it allows; their multiply-accumulates only stood for
-    that.
+    that. Healing starts from layers that were refitted together. From layers that were refitted one by one it starts
+    lower and sometimes ends higher, so the best of each strategy and budget is also healed from there.
     """
     judged, problem = tuple(referee.candidates), referee.problem
     asks: list[Ask] = []
@@ -39,7 +40,18 @@ def judge_finalists(
             asks += [Ask(each, number, origin, finely=True, heal=heal) for each in chosen]
     allowed = tuple(times[i].others if i in times else each for i, each in enumerate(problem.limits))
     referee.problem = replace(problem, limits=allowed)
-    referee.judged(asks)
+    if heal:
+        referee.judged(_from_single_repairs(referee.judged(asks)))
+    else:
+        referee.judged(asks)
+
+
+def _from_single_repairs(found: Sequence[Candidate]) -> list[Ask]:
+    """Asks to heal the best of each budget and strategy from layers that were refitted one by one."""
+    best: dict[tuple[int | None, str], Candidate] = {}
+    for candidate in best_first(found):
+        best.setdefault((candidate.budget, candidate.origin), candidate)
+    return [Ask(c.structure, c.budget, c.origin, heal=True) for c in best.values() if c.structure.widths]
 
 
 def time_finalists(referee: Referee, bench: Workbench, times: Mapping[int, Steered]) -> None:
@@ -67,7 +79,8 @@ def _narrower(referee: Referee, slow: Candidate, steering: Steered, number: int)
 
 
 def _is_final(referee: Referee, candidate: Candidate) -> bool:
-    return bool(referee.specs[candidate.name]["finely"])
+    spec = referee.specs[candidate.name]
+    return bool(spec["finely"] or spec["heal"])
 
 
 def _timed(referee: Referee, bench: Workbench, candidate: Candidate, steering: Steered) -> Candidate:
