@@ -272,7 +272,7 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "no epochs": ({"heal": 0, "data": [images]}, InputError, "heal=0: give a number of epochs ≥ 1"),
     "True epochs": ({"heal": True, "data": [images]}, InputError, "heal=True: give a number of epochs ≥ 1"),
     "heal in words": ({"heal": "distil", "data": [images]}, InputError, "heal is a str; give a number of epochs or"),
-    "heal without data": ({"heal": 2}, EvidenceError, "heal=2 distils on data, and none was given; pass data="),
+    "heal without data": ({"heal": 2}, EvidenceError, "heal=2 distils on data, and none was given; give data"),
     "heal gives nothing": (
         {"heal": lambda e, o: None},
         InputError,
