@@ -65,7 +65,7 @@ def test_directions_are_those_of_the_gradient_scaled_by_the_curvature() -> None:
         fit._feel()
         for each in fit.layers:
             each.settle(1e-9)
-        _, _, gradients = fit._slope()
+        _, _, gradients = fit._slope(fit.batches)
     (fitted,) = fit.layers
     step = fitted.direction(gradients[0])
     full = torch.cat([x, torch.ones(len(x), 1).double()], 1)

@@ -73,4 +73,7 @@ def finish(
     below = [f"{name.replace('_', ' ')}: {value:,}" for name, value in more.items()]
     below += [f"left as it is: {name} {why}" for name, why in left.items()]
     told = {"left": left, **more}
+    if result.spent is not None:
+        told |= {"seconds": round(result.spent.seconds, 1), "peak_bytes": result.spent.peak_bytes}
+        below.append(f"Planning and repair took {result.spent}.")
     tell(subject.name, folder, result.steps, result.verdict, as_json=as_json, told=told, below=below)

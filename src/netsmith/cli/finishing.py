@@ -68,7 +68,7 @@ def _record(
     options = asked()
     ends = {result.steps[0].name: start, result.steps[-1].name: result.model}
     found = {name: evaluate.classes(model) for name, model in ends.items()} if evaluate is not None else {}
-    return record_of(
+    record = record_of(
         result,
         _wiring(opened),
         title=f"{command_name()}: {source.model}",
@@ -79,6 +79,11 @@ def _record(
         classes={name: classes for name, classes in found.items() if classes is not None},
         influence=result.influence if options.get("influence", "divergence") == "divergence" else None,
     )
+    if result.spent is None:
+        return record
+    *others, last = record.steps
+    said = (*last.said, f"Planning and repair took {result.spent}.")
+    return record.model_copy(update={"steps": (*others, last.model_copy(update={"said": said}))})
 
 
 def _wiring(opened: OpenModel) -> Wiring | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+_WIDE = 512  # inputs from which halves are worth their calls
+
 
 class Moments:
     """Running sums over rows (x, t), for each of ``groups`` independent regressions.
@@ -24,7 +26,7 @@ class Moments:
         """x (rows, groups, d), t (rows, groups, m)."""
         x, t = x.float().transpose(0, 1), t.float().transpose(0, 1)
         self.rows += x.shape[1]
-        self.xx += (x.transpose(1, 2) @ x).double()
+        self.xx += gram(x).double()
         self.xt += (x.transpose(1, 2) @ t).double()
         self.x += x.sum(1, dtype=torch.float64)
         self.t += t.sum(1, dtype=torch.float64)
@@ -55,6 +57,17 @@ class Moments:
         squares = (weight * (xx @ weight)).sum(1) + self.tt / n + bias.square()
         crosses = -2 * (weight * xt).sum(1) + 2 * bias * ((weight * mx.unsqueeze(2)).sum(1) - mt)
         return squares + crosses
+
+
+def gram(x: torch.Tensor) -> torch.Tensor:
+    """xᵀx (groups, d, d) of rows (groups, rows, d); where d is large, what is symmetric is multiplied once."""
+    width = x.shape[2]
+    if width < _WIDE:
+        return x.transpose(1, 2) @ x
+    left, right = x[:, :, : width // 2], x[:, :, width // 2 :]
+    cross = left.transpose(1, 2) @ right
+    above, below = torch.cat([gram(left), cross], 2), torch.cat([cross.transpose(1, 2), gram(right)], 2)
+    return torch.cat([above, below], 1)
 
 
 def ridge(covariance: torch.Tensor, cross: torch.Tensor, anchor: torch.Tensor, strength: float) -> torch.Tensor:

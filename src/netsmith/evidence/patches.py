@@ -61,12 +61,17 @@ def _patches(stop: Stop, rows: torch.Tensor) -> torch.Tensor:
     else:
         sides = [(p, p) for p in (_each(padding, rank) if padding != "valid" else [0] * rank)]
     x = F.pad(x, [amount for side in reversed(sides) for amount in side])
-    for i, (span, step, spread) in enumerate(zip(spans, stride, dilation, strict=True)):
-        x = x.unfold(2 + i, span + 1, step)[..., ::spread]
-    # (examples, channels, *positions, *kernel) is a view; only the chosen positions are copied
-    positions = x.shape[2 : 2 + rank]
-    index = torch.unravel_index(rows, (x.shape[0], *positions))
-    chosen = x.movedim(1, 1 + rank)[index]  # (rows, channels, *kernel)
+    examples, channels, *sizes = x.shape
+    positions = [(n - span - 1) // step + 1 for n, span, step in zip(sizes, spans, stride, strict=True)]
+    index = torch.unravel_index(rows, (examples, *positions))
+    # Where a patch begins among all positions of the padded input, and how far its others lie behind that.
+    first, behind = index[0], rows.new_zeros(1)
+    for size, at, k, step, spread in zip(sizes, index[1:], kernel, stride, dilation, strict=True):
+        first = first * size + at * step
+        behind = (behind[:, None] * size + torch.arange(k, device=rows.device) * spread).flatten()
+    # All channels of a position lie side by side: they are copied as one piece.
+    pieces = x.movedim(1, -1).reshape(-1, channels).index_select(0, (first[:, None] + behind).flatten())
+    chosen = pieces.reshape(len(rows), -1, channels).transpose(1, 2)  # (rows, channels, positions of the kernel)
     return chosen.reshape(len(rows), groups_of(stop), -1)
 
 

@@ -85,7 +85,7 @@ class Forward:
         self._answer: Any = None
         self._error: BaseException | None = None
         self._abandoned = self._started = False
-        self._threads = torch.get_num_threads()
+        self._threads = 1
         self.output: Any = None
         context = contextvars.copy_context()  # a thread starts with none of its own
         self._thread = threading.Thread(target=context.run, args=(self._run,), daemon=True)
@@ -96,7 +96,7 @@ class Forward:
         Raises:
             EvidenceError: forward raises on this batch, or goes another way than with the example inputs.
         """
-        self._answer, self._stop = answer, None
+        self._answer, self._stop, self._threads = answer, None, torch.get_num_threads()
         if self._started:
             self._go.release()
         else:
@@ -115,7 +115,7 @@ class Forward:
             self._thread.join()
 
     def _run(self) -> None:
-        torch.set_num_threads(self._threads)  # the setting belongs to a thread
+        torch.set_num_threads(self._threads)  # the setting belongs to a thread: as many as whoever resumes it may use
         try:
             with torch.no_grad(), _Stops(self) as counted:
                 self.output = call_model(self._model, self._inputs)
@@ -140,6 +140,7 @@ class Forward:
         self._go.acquire()
         if self._abandoned:
             raise _Abandoned
+        torch.set_num_threads(self._threads)
         answer, self._answer = self._answer, None
         return answer
 

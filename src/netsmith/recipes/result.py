@@ -9,6 +9,7 @@ from torch import nn
 
 from ..checks import Verdict
 from ..costs import Cost
+from ..costs.spending import Spent
 from ..plans import Plan
 
 
@@ -37,6 +38,7 @@ class Result:
         verdict: what ``verify`` found.
         steps: cost and scores after each step.
         influence: of each block and branch of the original, where ``cut`` measured it.
+        spent: what planning and repair with data took, where ``shrink`` measured it.
     """
 
     model: nn.Module
@@ -44,10 +46,12 @@ class Result:
     verdict: Verdict
     steps: tuple[Step, ...]
     influence: Mapping[str, float] = field(default_factory=dict)
+    spent: Spent | None = None
 
     def __str__(self) -> str:
         lines = [
             f"{step.name:<10} {step.cost}" + "".join(f", {k} {v:.4f}" for k, v in step.scores.items())
             for step in self.steps
         ]
-        return "\n".join([*lines, str(self.verdict)])
+        took = [] if self.spent is None else [f"planning and repair took {self.spent}"]
+        return "\n".join([*lines, *took, str(self.verdict)])

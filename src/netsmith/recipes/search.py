@@ -78,7 +78,8 @@ def search(
         trials: structures judged in all by a strategy, shared among the budgets; finalists come on top.
         time: seconds after which no further generation is begun. What is found then depends on the machine's speed.
         heal: epochs of distillation from the model on ``data``, or ``(edited, original) -> trained``, for finalists,
-            after their layers are refitted together; kept where the score is no worse for it. None: nothing is trained.
+            after their layers are refitted together, and for the best of them also without that; kept where the score
+            is no worse for it. None: nothing is trained.
         finalists: how many of each budget and strategy are healed, ≥ 1.
         maximize, minimize: name of the score that decides; None: the first that ``evaluate`` gives, higher is better.
         mask: as in ``shrink``.

@@ -9,7 +9,9 @@ import torch
 from torch import nn
 
 from ..checks import verify
+from ..costs.spending import spending
 from ..errors import InputError
+from ..evidence import device_of
 from ..evidence.masks import Mask
 from ..evidence.products import check_precision, products_in
 from ..plans import Budget, Plan, plan_removal
@@ -67,7 +69,8 @@ def shrink(
         progress: called with (what is being done, done, in all).
 
     Returns:
-        The model, the plan, the verdict of ``verify``, and cost and scores after each step.
+        The model, the plan, the verdict of ``verify``, cost and scores after each step, and with data the seconds and
+        the memory that planning and repair took.
 
     Raises:
         InputError, CaptureError, ModelError, BudgetError, EvidenceError, UnknownNameError: see their messages.
@@ -76,17 +79,17 @@ def shrink(
         >>> result = netsmith.shrink(model, x, budget=netsmith.Budget(macs=0.5), data=batches)  # doctest: +SKIP
     """
     _check(model, budget, data, evaluate, heal, seed, precision)
-    tell = progress or (lambda what, done, total: None)
+    tell = progress or _silent
     tell("trace", 0, 1)
     wiring = trace(model, example_inputs)
     chosen = _informed(score, wiring, data, mask, seed, tell)
     tell("plan", 0, 1)
-    models = {"original": model}
+    models, spent = {"original": model}, None
     if data is None:
         plan = plan_removal(wiring, budget=budget, score=chosen or magnitude, round_to=round_to, ignore=ignore)
         models["prune"] = apply(model, plan).eval()
     else:
-        with products_in(precision):
+        with spending(device_of(model)) as spent, products_in(precision):
             plan = plan_allocation(
                 wiring,
                 budget=budget,
@@ -99,8 +102,8 @@ def shrink(
                 progress=telling(tell, "plan"),
             )
             models["prune"] = apply(model, plan).eval()
-            repaired = _repaired(wiring, plan, data, mask, seed, tell)
-        plan, models["repair"] = repaired.plan, repaired.model
+            done = repaired(wiring, plan, data, mask=mask, seed=seed, progress=tell)
+        plan, models["repair"] = done.plan, done.model
     if heal is not None:
         tell("heal", 0, 1)
         last = list(models.values())[-1]
@@ -114,16 +117,29 @@ def shrink(
         raise InputError(f"the model that heal returned does not run with the example inputs: {broken[0]}")
     tell("measure", 0, 1)
     steps = measured_steps(models, example_inputs, evaluate)
-    return Result(final, plan, verdict, steps)
+    return Result(final, plan, verdict, steps, spent=spent)
 
 
-def _repaired(
-    wiring: Wiring, plan: Plan, data: Iterable[Any], mask: Mask | None, seed: int, tell: Progress
+def repaired(
+    wiring: Wiring,
+    plan: Plan,
+    data: Iterable[Any],
+    *,
+    mask: Mask | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> Repaired:
-    repaired = compensate(wiring, plan, data, mask=mask, seed=seed, progress=telling(tell, "repair"))
-    repaired = refine(wiring, repaired, data, mask=mask, seed=seed, progress=telling(tell, "refine"))
+    """Carry out a plan and repair what it does, as ``shrink`` does; arguments as there."""
+    tell = progress or _silent
+    # What each layer is fitted to is refined afterwards: half of the care in its first fit gives the same in the end.
+    first: dict[str, Any] = {"most_examples": 512, "steps": 1}
+    done = compensate(wiring, plan, data, mask=mask, seed=seed, progress=telling(tell, "repair"), **first)
+    done = refine(wiring, done, data, mask=mask, seed=seed, progress=telling(tell, "refine"))
     tell("recalibrate", 0, 1)
-    return recalibrate(wiring.model, repaired.model, repaired.plan, data)
+    return recalibrate(wiring.model, done.model, done.plan, data)
+
+
+def _silent(what: str, done: int, total: int) -> None: ...
 
 
 def _check(model: Any, budget: Any, data: Any, evaluate: Any, heal: Any, seed: Any, precision: Any) -> None:

@@ -20,8 +20,10 @@ from torch import nn
 
 from ..data.running import eval_mode
 from ..evidence import Forward, Moments, Stop, calibration_batches, device_of
+from ..evidence.formats import channels_last
 from ..evidence.masks import Mask, mask_of, sampled_rows
 from ..evidence.patches import CONVOLUTIONS, groups_of, input_rows, matrix_weight, output_rows, weight_matrix
+from ..evidence.side_by_side import each
 from ..plans import Plan
 from ..surgery import apply
 from ..wiring import Wiring, tensor_slots
@@ -88,6 +90,7 @@ def compensate(
     if not refits:
         return Repaired(model, plan, {})
     batches = calibration_batches(data, most_examples=most_examples, device=device_of(wiring.model))
+    batches = channels_last(wiring.model, batches)
     wiring = as_run(wiring, batches[0])
     refits = find_refits(wiring, plan)
     counted = [mask_of(mask, inputs) for inputs in batches]
@@ -130,6 +133,7 @@ class _Pass:
         stops = {i: wiring.calls[i].name for i in sorted(calls)}
         ends = {i: stops[i] for r in refits for i in (r.target if r.target >= 0 else r.call,)}
         self.order = list(stops)
+        self.device = device_of(model)
         self.originals = [Forward(wiring.model, x, ends) for x in batches]
         self.edited = [Forward(model, x, stops) for x in batches]
         self.by_end = {r.target if r.target >= 0 else r.call: r for r in refits}
@@ -145,15 +149,15 @@ class _Pass:
         memory: list[dict[int, tuple[Stop, Any]]] = [{} for _ in self.edited]
         done = 0
         for index in self.order:
-            stops = [_must(forward.resume(answer)) for forward, answer in zip(self.edited, answers, strict=True)]
+            stops = each(_resumed, zip(self.edited, answers, strict=True), self.device)
             refit = self.by_end.get(index)
             if refit is None:
-                answers = [stop.run() for stop in stops]
+                answers = each(Stop.run, stops, self.device)
                 for memo, stop, answer in zip(memory, stops, answers, strict=True):
                     memo[index] = (stop, answer)
                 continue
-            originals = [_must(forward.resume(out)) for forward, out in zip(self.originals, promised, strict=True)]
-            promised = [stop.run() for stop in originals]
+            originals = each(_resumed, zip(self.originals, promised, strict=True), self.device)
+            promised = each(Stop.run, originals, self.device)
             if refit.target >= 0 and refit.call not in memory[0]:
                 raise AssertionError(f"call {refit.call} was not seen before its target {refit.target}")
             answers = self._refit(refit, stops, promised, memory)
@@ -185,18 +189,24 @@ class _Pass:
             Sample(groups, inputs, outputs, refit.limits, len(layer), weight.device)
             for _ in range(2 if self.held_out >= 0 else 1)
         ]
-        for i, (stop, end, target) in enumerate(zip(layer, stops, promised, strict=True)):
-            wanted = self._kept(refit, target)
-            rows = sampled_rows(wanted, refit.name, rows_per_batch, self.generator, self.counted[i])
-            x, t = input_rows(stop, rows), output_rows(wanted, refit.name, rows, groups)
-            if refit.target >= 0:
-                z, branch = t, memory[i][refit.chain[-1] if refit.chain else refit.call][1]
-                t = (output_rows(_summand(end, wanted, branch), refit.name, rows, groups) - shift) / divisor
-            else:
-                z = t * scale + shift
-            samples[-1 if i == self.held_out else 0].add(x, t, z)
+        rows = [
+            sampled_rows(target, refit.name, rows_per_batch, self.generator, counted)
+            for target, counted in zip(promised, self.counted, strict=True)
+        ]
+
+        def regression(i: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+            wanted = self._kept(refit, promised[i])
+            x, t = input_rows(layer[i], rows[i]), output_rows(wanted, refit.name, rows[i], groups)
+            if refit.target < 0:
+                return x, t, t * scale + shift
+            branch = memory[i][refit.chain[-1] if refit.chain else refit.call][1]
+            other = output_rows(_summand(stops[i], wanted, branch), refit.name, rows[i], groups)
+            return x, (other - shift) / divisor, t
+
+        for i, found in enumerate(each(regression, range(len(layer)), self.device)):
+            samples[-1 if i == self.held_out else 0].add(*found)
         self._solve(refit, samples[0], samples[-1], matrix, scale)
-        return [self._replay(refit, end, memo) for end, memo in zip(stops, memory, strict=True)]
+        return each(lambda pair: self._replay(refit, *pair), zip(stops, memory, strict=True), self.device)
 
     def _kept(self, refit: Refit, target: torch.Tensor) -> torch.Tensor:
         """The original's output, restricted to the units that the edited layer still makes, or folded into them."""
@@ -268,7 +278,10 @@ class _Pass:
         return out
 
 
-def _must(stop: Stop | None) -> Stop:
+def _resumed(forward: tuple[Forward, Any]) -> Stop:
+    """The next stop, the one before having returned an answer."""
+    one, answer = forward
+    stop = one.resume(answer)
     if stop is None:
         raise AssertionError("a forward ended before the calls that its wiring lists")
     return stop

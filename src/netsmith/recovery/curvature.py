@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 import torch
 
+from ..evidence.moments import gram
 from ..evidence.patches import matrix_weight, weight_matrix
 from .fitting import TINY
 from .refits import Refit
@@ -56,7 +57,7 @@ class FittedLayer:
     def see(self, x: torch.Tensor, rows: int) -> None:
         """x: (sampled rows, groups, inputs) of one batch that has ``rows`` of them."""
         x = torch.cat([x.float(), x.new_ones(*x.shape[:2], 1).float()], 2).transpose(0, 1)
-        self._moments += (x.transpose(1, 2) @ x).double()
+        self._moments += gram(x).double()
         self._seen += x.shape[1]
         self.rows += rows
 

@@ -10,6 +10,7 @@ from ..evidence import Stop
 from ..evidence.gradients import differentiable
 from ..evidence.masks import sampled_rows
 from ..evidence.patches import input_rows, output_rows, row_count
+from ..evidence.side_by_side import each
 from ..evidence.taping import Tape
 from .curvature import FittedLayer
 from .norms import restate
@@ -18,6 +19,7 @@ _ROWS_PER_INPUT = 50  # sampled for the second moments of a layer's inputs
 _FELT = 2  # batches that tell how the result answers to each layer
 _FIRST_SCALE = 0.03  # of the first step along which results are compared: not yet known how far they are linear
 _SECANT = 0.3  # the same, as a share of the last step
+_SHARES, _STEPS_EACH, _FEWEST = (0.25, 0.5, 1.0), 4, 2  # of the batches, for the first steps: few tell the way there
 _PATIENCE = 2  # steps without gain on the judging batch
 
 
@@ -33,6 +35,7 @@ class Fit:
         self.layers, self.batches, self.generator = layers, batches, generator
         self.calls = frozenset(layer.refit.call for layer in layers)
         self.by_call = {layer.refit.call: layer for layer in layers}
+        self._device = layers[0].weight.device
 
     def run(self, judge: Sequence[tuple[Tape, torch.Tensor]], steps: int, strength: float) -> tuple[float, float]:
         """Fit, keep the best, and return the judged squared error before and after.
@@ -54,9 +57,13 @@ class Fit:
         before = [layer.parameters for layer in self.layers]
         best = before
         first = least = self._error(judge)
-        last, moved, answered, scale, idle = float("inf"), None, None, _FIRST_SCALE, 0
-        for _ in range(steps):
-            outputs, error, gradients = self._slope()
+        last, moved, answered, scale, idle, ahead = float("inf"), None, None, _FIRST_SCALE, 0, 0
+        used = 0
+        for step in range(steps):
+            now = self._few(_SHARES[min(step // _STEPS_EACH + ahead, len(_SHARES) - 1)])
+            if now != used:
+                last, used = float("inf"), now  # errors on other batches do not compare
+            outputs, error, gradients = self._slope(self.batches[:used])
             if not error < last and moved is not None:  # too far: half of the way back, and start afresh
                 back = [layer.parameters - m / 2 for layer, m in zip(self.layers, moved, strict=True)]
                 moved, answered = [m / 2 for m in moved], None
@@ -64,7 +71,7 @@ class Fit:
                 continue
             last = error
             along = [layer.direction(g) for layer, g in zip(self.layers, gradients, strict=True)]
-            towards = self._answer(along, outputs, scale)
+            towards = self._answer(along, outputs[: self._few(_SHARES[0])], scale)
             here = [layer.parameters for layer in self.layers]
             a, b = self._lengths(along, moved, towards, answered, gradients)
             if not a > 0:
@@ -82,44 +89,65 @@ class Fit:
             else:
                 idle += 1
                 if idle == _PATIENCE:
-                    break
+                    if used == len(self.batches):
+                        break
+                    idle, ahead = 0, ahead + 1
         self._move(best)
         return first, least
 
-    def _move(self, parameters: Sequence[torch.Tensor]) -> None:
-        for layer, each in zip(self.layers, parameters, strict=True):
-            layer.move_to(each)
+    def _few(self, share: float) -> int:
+        """How many batches are this share of them."""
+        return max(round(len(self.batches) * share), min(len(self.batches), _FEWEST))
 
-    def _slope(self) -> tuple[list[torch.Tensor], float, list[torch.Tensor]]:
-        """Results, penalized error (half the sum of squares), and its gradients by each layer's parameters."""
+    def _move(self, parameters: Sequence[torch.Tensor]) -> None:
+        for layer, where in zip(self.layers, parameters, strict=True):
+            layer.move_to(where)
+
+    def _slope(
+        self, batches: Sequence[tuple[Tape, torch.Tensor]]
+    ) -> tuple[list[torch.Tensor], float, list[torch.Tensor]]:
+        """Results on some batches, penalized error (half the sum of squares) of all, as far as these tell, and its
+        gradients by each layer's parameters.
+        """
         tensors = self._tensors()
-        sums = [torch.zeros_like(t) for t in tensors]
-        outputs, error = [], 0.0
-        for run, target in self.batches:
+
+        def slope(batch: tuple[Tape, torch.Tensor]) -> tuple[torch.Tensor, float, Sequence[torch.Tensor | None]]:
+            run, target = batch
             with torch.enable_grad():
                 out = run.run()
                 loss = (out - target).float().square().sum() / 2
-                for total, part in zip(sums, torch.autograd.grad(loss, tensors, allow_unused=True), strict=True):
-                    if part is not None:
-                        total += part
-            outputs.append(out.detach())
-            error += float(loss.detach())
-        each = iter(sums)
+                return out.detach(), float(loss.detach()), torch.autograd.grad(loss, tensors, allow_unused=True)
+
+        outputs, errors, parts = zip(*each(slope, batches, self._device), strict=True)
+        weight = self._weight(outputs)
+        error = weight * sum(errors)
+        sums = [torch.zeros_like(t) for t in tensors]
+        for total, of_batches in zip(sums, zip(*parts, strict=True), strict=True):
+            for part in of_batches:
+                if part is not None:
+                    total += part
+            total *= weight
+        found = iter(sums)
         gradients = [
-            layer.gradient(next(each), next(each) if layer.offset is not None else None) for layer in self.layers
+            layer.gradient(next(found), next(found) if layer.offset is not None else None) for layer in self.layers
         ]
-        return outputs, error + sum(layer.penalty() for layer in self.layers) / 2, gradients
+        return list(outputs), error + sum(layer.penalty() for layer in self.layers) / 2, gradients
 
     @torch.no_grad()
     def _answer(
         self, along: Sequence[torch.Tensor], outputs: Sequence[torch.Tensor], scale: float
     ) -> list[torch.Tensor]:
-        """How the results change along a direction: a short secant."""
+        """How the results change along a direction, on the batches of ``outputs``: a short secant."""
         here = [layer.parameters for layer in self.layers]
         self._move([p + scale * d for p, d in zip(here, along, strict=True)])
-        there = [(run.run() - out).float() / scale for (run, _), out in zip(self.batches, outputs, strict=True)]
+        pairs = [(run, out) for (run, _), out in zip(self.batches, outputs, strict=False)]
+        there = each(lambda pair: (pair[0].run() - pair[1]).float() / scale, pairs, self._device)
         self._move(here)
         return there
+
+    def _weight(self, results: Sequence[torch.Tensor]) -> float:
+        """What sums over some batches' results count for those over all."""
+        return sum(target.numel() for _, target in self.batches) / max(sum(r.numel() for r in results), 1)
 
     def _lengths(
         self,
@@ -131,12 +159,15 @@ class Fit:
     ) -> tuple[float, float]:
         """The best step along the new direction and the last step together, if results were linear."""
         penalty = [layer.penalty(d, d) for layer, d in zip(self.layers, along, strict=True)]
-        aa = _dot(towards, towards) + sum(penalty)
+        weight = self._weight(towards)
+        aa = weight * _dot(towards, towards) + sum(penalty)
         ga = -_dot(gradients, along)
         if moved is None or answered is None:
             return ga / aa if aa > 0 else 0.0, 0.0
-        ab = _dot(towards, answered) + sum(x.penalty(d, m) for x, d, m in zip(self.layers, along, moved, strict=True))
-        bb = _dot(answered, answered) + sum(x.penalty(m, m) for x, m in zip(self.layers, moved, strict=True))
+        ab = weight * _dot(towards, answered) + sum(
+            x.penalty(d, m) for x, d, m in zip(self.layers, along, moved, strict=True)
+        )
+        bb = weight * _dot(answered, answered) + sum(x.penalty(m, m) for x, m in zip(self.layers, moved, strict=True))
         gb = -_dot(gradients, moved)
         determinant = aa * bb - ab * ab
         if determinant <= 1e-9 * aa * bb:
@@ -146,7 +177,7 @@ class Fit:
     @torch.no_grad()
     def _error(self, batches: Sequence[tuple[Tape, torch.Tensor]]) -> float:
         """Mean squared error."""
-        squares = sum(float((run.run() - target).float().square().sum()) for run, target in batches)
+        squares = sum(each(lambda b: float((b[0].run() - b[1]).float().square().sum()), batches, self._device))
         return squares / max(sum(target.numel() for _, target in batches), 1)
 
     @torch.no_grad()
@@ -212,4 +243,4 @@ class Fit:
 
 
 def _dot(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> float:
-    return sum(float((a.double() * b.double()).sum()) for a, b in zip(one, other, strict=True))
+    return sum(float((a * b).sum(dtype=torch.float64)) for a, b in zip(one, other, strict=True))

@@ -12,6 +12,7 @@ from torch import nn
 from ..data.running import eval_mode
 from ..errors import NetsmithError
 from ..evidence import calibration_batches, device_of, examples_in, first_output, mean_divergence
+from ..evidence.formats import channels_last
 from ..evidence.stepping import raises
 from ..plans import Plan
 from ..wiring import call_model
@@ -48,6 +49,7 @@ def recalibrate(
     batches = calibration_batches(data, most_examples=most_examples, device=device_of(original))
     if not layers or len(batches) < 2:
         return Repaired(model, plan, {})
+    batches = channels_last(original, batches)
     held_out = max(1, len(batches) // 4)
     train, judge = batches[:-held_out], batches[-held_out:]
     train = [inputs for inputs in train if examples_in(inputs) > 1]  # one example has no variance

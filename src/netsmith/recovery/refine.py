@@ -21,6 +21,7 @@ import torch
 
 from ..data.running import eval_mode
 from ..evidence import calibration_batches, device_of
+from ..evidence.formats import channels_last
 from ..evidence.masks import Mask
 from ..plans import Plan
 from ..wiring import Wiring
@@ -71,6 +72,7 @@ def refine(
     plan, model = repaired.plan, copy.deepcopy(repaired.model).eval()
     if steps < 1 or not plan.edits:
         return Repaired(model, plan, {})
+    batches = channels_last(wiring.model, batches)
     wiring = as_run(wiring, batches[0])
     with eval_mode(wiring.model), eval_mode(repaired.model):
         errors, refitted = fit_stretches(

@@ -13,6 +13,7 @@ from ..evidence import (
     Checkpoint,
     Forward,
     Moments,
+    Stop,
     advance,
     calibration_batches,
     device_of,
@@ -21,8 +22,10 @@ from ..evidence import (
     first_output,
     resume,
 )
+from ..evidence.formats import channels_last
 from ..evidence.masks import Mask, counted_part, mask_of, sampled_rows
 from ..evidence.patches import input_rows
+from ..evidence.side_by_side import each
 from ..plans import Plan
 from ..plans.protection import protected_axes
 from ..plans.removal import check_options
@@ -36,13 +39,15 @@ from ..wiring import Wiring
 from ..wiring.capture import transparent_functional
 from ..wiring.layouts import axis_names
 from ..wiring.trace import as_run
-from .alone import contracted_dim, reader, repair_alone
+from .alone import contracted_dim, reader, refitted_alone, write_alone
 from .curves import Curve, Curves
+from .interpolating import interpolated
 from .together import axes_together
 
 Progress = Callable[[int, int, str], None]
 
 _SHARES = (0.9, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0.0)  # of the full width; 0: the narrowest that may be
+_RUN = (0.5, 0.125)  # those that forwards are run for; what the others cost follows from these
 _MOST_WORK = 1e11  # multiply-accumulates that ordering one axis may take
 
 
@@ -65,7 +70,8 @@ def measure_curves(
     """For each axis that may change, the divergence from the original with only this axis narrower, after repair.
 
     One pass over the data gathers the second moments that repair needs; what a width costs is then a closed-form
-    refit of the layers that read the axis, and a forward of a few batches from the changed layer on.
+    refit of the layers that read the axis, and a forward of a few batches from the changed layer on;
+    most widths need none, as what the refit leaves tells how the error runs between those that do.
 
     Args:
         wiring: of the model.
@@ -99,8 +105,9 @@ def measure_curves(
     ranks = {name: ranked_units(wiring.axis[name], scored(wiring, wiring.axis[name], by_score)) for name in names}
     groups, left = axes_together(wiring, names, round_to)
     batches = calibration_batches(data, most_examples=most_examples, device=device_of(wiring.model))
+    batches = channels_last(wiring.model, batches)
     with eval_mode(wiring.model), torch.no_grad():
-        judged = _few(batches, most_judged)
+        judged = calibration_batches(batches, most_examples=most_judged)
         measuring = _Measuring(
             as_run(wiring, batches[0]),
             groups,
@@ -116,17 +123,6 @@ def measure_curves(
         )
         measured = measuring.run(progress)
     return Curves(wiring, tuple(measured), measuring.ranks, round_to, left)
-
-
-def _few(batches: Sequence[Any], most: int) -> list[Any]:
-    """The first batches, until they hold enough examples."""
-    chosen, seen = [], 0
-    for batch in batches:
-        if seen >= most:
-            break
-        chosen.append(batch)
-        seen += examples_in(batch)
-    return chosen
 
 
 def _menu(
@@ -176,11 +172,13 @@ class _Measuring:
         self.trusted = True  # that forwards may start in the middle
         self.references = [first_output(resume(wiring, wiring.model, start)) for start in self.starts]
         self.counted = [mask_of(mask, inputs) for inputs in batches]
+        self.judged_part = [mask_of(mask, inputs) for inputs in judged]
 
     def run(self, progress: Progress | None) -> list[Curve]:
         calls = sorted({r.call for refits in self.refits for r in refits})
         stops = {i: self.wiring.calls[i].name for i in calls}
         forwards = [Forward(self.wiring.model, inputs, stops) for inputs in self.batches]
+        device = device_of(self.wiring.model)
         # An axis is measured when the last layer that reads it has been seen.
         due = [max((r.call for r in refits), default=-1) for refits in self.refits]
         curves: dict[int, Curve] = {}
@@ -199,16 +197,16 @@ class _Measuring:
             answers: list[Any] = [None] * len(forwards)
             for call in calls:
                 with transparent_functional():
-                    reached = [f.resume(answer) for f, answer in zip(forwards, answers, strict=True)]
-                    answers = [self._gather(*each) for each in zip(reached, self.counted, strict=True)]
+                    reached = each(_reached, zip(forwards, answers, strict=True), device)
+                    answers = [self._gather(*one) for one in zip(reached, self.counted, strict=True)]
                 measure_due(call)
         finally:
             for forward in forwards:
                 forward.abandon()
         return [curves[i] for i in range(len(self.groups))]
 
-    def _gather(self, stop: Any, counted: torch.Tensor | None) -> Any:
-        out = stop.run()
+    def _gather(self, reached: tuple[Stop, Any], counted: torch.Tensor | None) -> Any:
+        stop, out = reached
         x = input_rows(stop, sampled_rows(out, stop.name, self.rows, self.generator, counted))
         moments = self.moments.setdefault(stop.index, Moments(x.shape[1], x.shape[2], 0, x.device))
         moments.add(x, x.new_zeros(x.shape[0], x.shape[1], 0))
@@ -226,17 +224,26 @@ class _Measuring:
         group, first = self.groups[i], self._first_call(i)
         if self.trusted:
             self._go_to(first)
-        errors = {self.wiring.sizes[group[0]]: 0.0}
+        full, tensors = self.wiring.sizes[group[0]], self.wiring.tensors
         refits = {r.weight: (r, self.moments[r.call]) for r in self.refits[i]}
         if self.eliminate:
             self.ranks |= {name: order for name in group if (order := self._order(name, refits))}
-        for width, plan in _menu(self.wiring, group, self.ranks, self.round_to).items():
-            model = apply(self.wiring.model, plan).eval()
-            repair_alone(model, plan, refits, self.wiring.tensors, self.strength)
-            error = self._divergence(model)
-            if math.isfinite(error):  # what overflows is no width to consider
-                errors[width] = error
-        return Curve(group, errors)
+        menu = _menu(self.wiring, group, self.ranks, self.round_to)
+        refitted = {width: refitted_alone(plan, refits, tensors, self.strength) for width, plan in menu.items()}
+        errors, local = {full: 0.0}, {full: 0.0}
+        local |= {width: sum(layer.error for layer in layers) for width, layers in refitted.items()}
+        run = {solve(self.wiring, sizes_at(self.wiring, group, s, self.round_to)).sizes[group[0]] for s in _RUN}
+        # Without layers to refit nothing tells what lies between.
+        chosen, threads = [w for w in menu if w in run or not refits] or list(menu), torch.get_num_threads()
+        for start in range(0, len(chosen), threads):  # as many copies of the model as threads
+            some = chosen[start : start + threads]
+            models = [apply(self.wiring.model, menu[width]).eval() for width in some]
+            for width, model in zip(some, models, strict=True):
+                write_alone(model, menu[width], refitted[width], tensors)
+            errors |= dict(zip(some, each(self._divergence, models, device_of(models[0])), strict=True))
+        # What overflows is no width to consider, and none narrower than that is.
+        widest = max((width for width, error in errors.items() if not math.isfinite(error)), default=0)
+        return Curve(group, interpolated(*({w: e for w, e in d.items() if w > widest} for d in (errors, local))))
 
     def _order(self, name: str, refits: dict[str, tuple[Refit, Moments]]) -> tuple[int, ...]:
         """By elimination; () where no layer tells, or it would take too long."""
@@ -264,11 +271,19 @@ class _Measuring:
 
     def _divergence(self, model: torch.nn.Module) -> float:
         weights = [examples_in(inputs) for inputs in self.judged]
-        each = [
+        errors = [
             float(divergence(counted_part(reference, m), counted_part(first_output(resume(self.wiring, model, s)), m)))
-            for s, reference, m in zip(self.starts, self.references, self.counted, strict=False)
+            for s, reference, m in zip(self.starts, self.references, self.judged_part, strict=True)
         ]
-        return sum(w * e for w, e in zip(weights, each, strict=True)) / sum(weights)
+        return sum(w * e for w, e in zip(weights, errors, strict=True)) / sum(weights)
+
+
+def _reached(forward: tuple[Forward, Any]) -> tuple[Stop, Any]:
+    """The next stop, the one before having given an answer, and what its call returns."""
+    one, answer = forward
+    stop = one.resume(answer)
+    assert stop is not None  # a forward that ends early raises
+    return stop, stop.run()
 
 
 def _readers(wiring: Wiring, menu: dict[int, Plan]) -> list[Refit]:
