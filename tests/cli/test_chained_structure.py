@@ -87,6 +87,15 @@ def test_what_is_saved_is_inspected(file: str, pruned: str) -> None:
     assert "If you trust it" in run("inspect", pruned, code=2).stderr
 
 
+def test_zeros_that_refitting_fills_are_told(file: str) -> None:
+    original = ("--model", f"{file}:model")
+    run("sparsify", f"{file}:model", "--share", "0.5", "--keep-dead", "--out", "sparse")
+    shrink = ("shrink", "sparse", *original, "--budget", "macs=80%")
+    done = run(*shrink, "--data", f"{file}:batches", "--out", "refitted")
+    assert "refitting filled zeros that sparsify had set: 50% of the weights were zero" in done.stderr
+    assert "zeros" not in run(*shrink, "--out", "plain").stderr
+
+
 def test_integers_are_not_changed_further(file: str) -> None:
     pytest.importorskip("torchao")
     original, data = ("--model", f"{file}:model"), ("--data", f"{file}:batches")

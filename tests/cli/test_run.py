@@ -130,3 +130,9 @@ def test_init_writes_a_recipe_to_plan_and_run() -> None:
     assert told["kind"] == "speech" and [lines[n - 1].split(":")[0] for n in told["open_lines"]] == ["data", "eval"]
     said = invoke("init", "net.py:model", "--out", "x.yaml", "--kind", "music", code=2).stderr
     assert "no shipped recipe 'music'; there are cnn_classifier, vit" in said
+
+
+def test_random_weights_are_told() -> None:
+    Path("zoo.yaml").write_text("model: netsmith.zoo:digits_resnet\ninput: 1,1,8,8\nsteps: [inspect]\n")
+    assert "netsmith.zoo:digits_resnet has random weights; give trained ones" in invoke("run", "zoo.yaml").stderr
+    assert "its weights are random" in json.loads(Path("out/zoo/run.json").read_text())["steps"][0]["said"][0]

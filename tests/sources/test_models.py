@@ -28,6 +28,13 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+def test_which_sources_give_random_weights() -> None:
+    for name in ("torchvision:resnet18", "timm:convnext_tiny", "netsmith.zoo:digits_resnet"):
+        assert ModelSource(name).brings_no_weights
+        assert not ModelSource(name, weights="some.safetensors").brings_no_weights
+    assert not ModelSource("mine.py:model").brings_no_weights  # it may bring its own
+
+
 def test_a_function_with_input(file: Path) -> None:
     opened = open_model(ModelSource(f"{file}:model", input=(2, 4)))
     assert opened.example_inputs.shape == (2, 4)
@@ -105,8 +112,9 @@ def tiny_llama(folder: Path, *, weights: bool) -> None:
         config.save_pretrained(folder)
 
 
-def test_hf_folder_with_weights(tmp_path: Path) -> None:
+def test_hf_folder_with_weights(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     tiny_llama(tmp_path, weights=True)
+    capfd.readouterr()
     source = ModelSource(f"hf:{tmp_path}", input=(2, 7))
     opened = open_model(source)
     assert type(opened.model).__name__ == "LlamaForCausalLM"
@@ -114,10 +122,15 @@ def test_hf_folder_with_weights(tmp_path: Path) -> None:
     assert state_digest(opened.model) == state_digest(open_model(ModelSource(f"hf:{tmp_path}", seed=9)).model)
     with torch.device("meta"):
         assert all(p.is_meta for p in build_structure(source).parameters())
+    assert "Loading weights" not in capfd.readouterr().err  # transformers' bar, which is there again for others
+    from transformers.utils import logging
+
+    assert logging.is_progress_bar_enabled() and not source.brings_no_weights
 
 
 def test_hf_folder_without_weights(tmp_path: Path) -> None:
     tiny_llama(tmp_path, weights=False)
+    assert ModelSource(f"hf:{tmp_path}").brings_no_weights
     opened = open_model(ModelSource(f"hf:{tmp_path}"))
     assert opened.model(**opened.example_inputs).logits.shape == (1, 16, 50)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from .finishing import keep, tell
 from .models import ModelSource
+from .output import note
 from .saved import refuse_occupied
 from .training import Subject, opened_subject
 
@@ -46,6 +47,9 @@ def chained(result: Result, subject: Subject) -> Result:
     original, x = subject.opened.model, subject.opened.example_inputs
     if subject.model is original:
         return result
+    lost = chaining.lost_zeros(result, subject.model, subject.plan)
+    if lost is not None:
+        note(lost)
     if result.influence:
         parts = trace(original, x).parts
         result = replace(result, influence=chaining.by_first_names(result.influence, parts, subject.plan))

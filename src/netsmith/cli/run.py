@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ..errors import NetsmithError
 from .group import FAILED
+from .models import ModelSource
 from .options import Debug, Json
 from .output import emit_json, note, out
 from .progress import stages
@@ -34,6 +35,11 @@ def run(
     """Carry out a recipe step by step; each is verified, saved, and not done again."""
     folder = out_dir or Path("out") / recipe.stem
     from ..recipes import run_recipe
+    from ..recipes.reading import read_recipe
+
+    head = read_recipe(recipe).head
+    if ModelSource(head.model, head.weights).brings_no_weights:
+        note(f"{head.model} has random weights; give trained ones with  weights: FILE  above the steps")
 
     begun: set[str] = set()
     try:

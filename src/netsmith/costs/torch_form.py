@@ -16,6 +16,7 @@ from ..wiring.inputs import as_arguments, call_model, map_tensors
 from ..wiring.recorder import tensors_in
 from .feeding import quiet
 from .free_batch import not_exported, with_floats
+from .quiet import quiet_torchao
 
 Run = Callable[[Any], list[torch.Tensor]]
 
@@ -48,8 +49,9 @@ def int8_runner(model: nn.Module, example_inputs: Any, calibration: Sequence[Any
         CaptureError: forward cannot be exported or annotated.
     """
     try:
-        from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
-        from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
+        with quiet_torchao():
+            from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+            from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
     except ImportError as error:
         raise missing_extra("torchao", "quant", "int8 under torch.compile") from error
     from .free_batch import free_dimensions, with_two

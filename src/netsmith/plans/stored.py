@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..costs.quiet import quiet_torchao
 from ..errors import missing_extra
 from .edits import SetPrecision
 from .integers import Integers, integers_of
@@ -44,7 +45,8 @@ def stored(weight: torch.Tensor, edit: SetPrecision, integers: Integers | None =
 def need_torchao() -> None:
     """Raise MissingExtraError unless torchao is installed."""
     try:
-        import torchao.quantization  # noqa: F401
+        with quiet_torchao():
+            import torchao.quantization  # noqa: F401
     except ImportError as error:
         raise missing_extra("torchao", "quant", "quantization") from error
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from ..checks import verify
 from ..plans import Plan
+from ..surgery.zeros import count_zeros
 from ..training import keep_zeros
 from .result import Result
 
@@ -44,6 +45,22 @@ class Earlier:
 
     original: nn.Module
     plan: Plan
+
+
+def lost_zeros(result: Result, before: nn.Module, plan: Plan) -> str | None:
+    """What to say where refitting filled zeros that the plan of ``before`` had set; None where they are there.
+
+    Integers keep zeros, and are not looked at.
+    """
+    if result.plan.precisions or not any(step.sparsities for step in plan.steps):
+        return None
+    (zeros, of), (left, of_now) = count_zeros(before), count_zeros(result.model)
+    if left * of > 0.9 * zeros * of_now:
+        return None
+    return (
+        f"refitting filled zeros that sparsify had set: {zeros / of:.0%} of the weights were zero, {left / of_now:.0%} "
+        "are now; change the structure first, and sparsify then"
+    )
 
 
 def held_zeros(model: nn.Module, plan: Plan) -> list[Callable[[nn.Module], None]]:

@@ -13,7 +13,7 @@ from ..scores.addressed import addressed_score
 from ..sources.models import open_model
 from ..training import distil, finetune
 from ..wiring import tensor_slots
-from .chaining import chained, held_zeros
+from .chaining import chained, held_zeros, lost_zeros
 from .cut import cut
 from .grow import grow
 from .merge import merge
@@ -89,6 +89,8 @@ def change_structure(work: Work, step: NamedStep, start: State, key: str, tell: 
         result = chained(result, work.opened.model, start.chain, work.example_inputs)
     said = [f"{row.name}: {_scores(row.scores)}" for row in result.steps[1:-1] if row.scores]
     said += what_changed(result.plan)
+    lost = lost_zeros(result, start.model, start.chain)
+    said += [] if lost is None else [lost]
     measured = isinstance(step.options, Cut) and step.options.influence == "divergence"
     told = {"influence": dict(result.influence)} if measured else {}
     return Done(

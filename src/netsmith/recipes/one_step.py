@@ -54,6 +54,7 @@ def load_original(work: Work, key: str) -> Finished:
         cost=cost_record(row.cost),
         scores=dict(row.scores),
         classes=_classes(work.opened.model, work.recipe.head.metric, work.measure),
+        said=("its weights are random: nothing was given for weights",) if work.source.brings_no_weights else (),
         seconds=round(time.perf_counter() - begun, 3),
     )
     finished = Finished(key, record)

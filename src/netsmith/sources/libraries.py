@@ -5,6 +5,8 @@ Nothing is downloaded: a model has the weights of its folder, or random ones.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,15 +67,32 @@ def hf_model(directory: str, *, structure_only: bool) -> nn.Module:
     try:
         config = transformers.AutoConfig.from_pretrained(directory, local_files_only=True)
         named = getattr(transformers, (config.architectures or ["AutoModel"])[0], transformers.AutoModel)
-        stored = any(file for pattern in ("*.safetensors", "*.bin") for file in Path(directory).glob(pattern))
-        if stored and not structure_only:
-            model = named.from_pretrained(directory, local_files_only=True)
+        if hf_has_weights(directory) and not structure_only:
+            with _without_bars(transformers):
+                model = named.from_pretrained(directory, local_files_only=True)
         else:
             make = named._from_config if hasattr(named, "_from_config") else named.from_config
             model = make(config)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"hf:{directory} cannot be opened: {error}") from error
     return model
+
+
+def hf_has_weights(directory: str) -> bool:
+    return any(file for pattern in ("*.safetensors", "*.bin") for file in Path(directory).glob(pattern))
+
+
+@contextmanager
+def _without_bars(transformers: Any) -> Iterator[None]:
+    """A folder is read in a moment: no bar of transformers on stderr; afterwards they are as they were."""
+    logging = transformers.utils.logging
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def hf_inputs(model: Any, shape: tuple[int, ...] | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from .functions import call_user, find_function
-from .libraries import hf_inputs, hf_model, timm_model, torchvision_model
+from .libraries import hf_has_weights, hf_inputs, hf_model, timm_model, torchvision_model
 from .weights import load_weights
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ class ModelSource:
     @property
     def brings_no_weights(self) -> bool:
         """Nothing but random numbers will be in the model."""
-        return self.weights is None and self.model.partition(":")[0] in ("torchvision", "timm")
+        kind, _, name = self.model.partition(":")
+        random = kind in ("torchvision", "timm", "netsmith.zoo") or (kind == "hf" and not hf_has_weights(name))
+        return random and self.weights is None
 
 
 @dataclass(frozen=True)

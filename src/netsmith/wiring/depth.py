@@ -143,16 +143,8 @@ def put_behind(model: nn.Module, copies: Mapping[str, nn.Module]) -> None:
 
 
 def repeat_entries(model: nn.Module, key: str, positions: Sequence[int]) -> None:
-    """Repeat entries of a list that has one for each item.
-
-    Raises:
-        PlanError: no such list, or too short.
-    """
-    owner, name = owner_of(model, key)
-    value = owner.__dict__.get(name)
-    if type(value) not in (list, tuple) or max(positions) >= len(value):
-        raise PlanError(f"attribute {key!r} is no list with an entry for each item")
-    owner.__dict__[name] = type(value)(e for i, entry in enumerate(value) for e in [entry] * (1 + (i in positions)))
+    """Repeat entries of a list that has one for each item; raises as ``drop_entries``."""
+    _take_entries(model, key, positions, times=2)
 
 
 def write_numbers(model: nn.Module, numbers: Mapping[str, tuple[float, float]]) -> None:
@@ -189,11 +181,16 @@ def drop_entries(model: nn.Module, key: str, positions: Sequence[int]) -> None:
     Raises:
         PlanError: no such list, or too short.
     """
+    _take_entries(model, key, positions, times=0)
+
+
+def _take_entries(model: nn.Module, key: str, positions: Sequence[int], *, times: int) -> None:
     owner, name = owner_of(model, key)
     value = owner.__dict__.get(name)
     if type(value) not in (list, tuple) or max(positions) >= len(value):
         raise PlanError(f"attribute {key!r} is no list with an entry for each item")
-    owner.__dict__[name] = type(value)(entry for i, entry in enumerate(value) if i not in set(positions))
+    taken = (e for i, entry in enumerate(value) for e in [entry] * (times if i in positions else 1))
+    owner.__dict__[name] = type(value)(taken)
 
 
 def owner_of(model: nn.Module, key: str) -> tuple[Any, str]:
