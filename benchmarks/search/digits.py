@@ -53,10 +53,10 @@ What was tried first (cross-entropy on the validation part of seed 0; no test im
   from 0.0715 after repair to 0.0810 (rate 0.02) and 0.0735 (0.005), the uniform ones from 0.0879 to 0.0968 and 0.0943.
   With frozen BatchNorm statistics it was 0.0698 and 0.0940. The widths were better; healing gave the lead away.
 - Starts of healing on the task above, at 25 %, before -> after: allocated widths plainly pruned 1.82 -> 0.0933, layers
-  refitted one by one 0.210 -> 0.0777, together 0.082 -> 0.0515; uniform widths 2.29 -> 0.1106, 0.221 -> 0.0917, 0.129 ->
-  0.1057. Repair is worth more than six epochs, and the better repair is not always the better start, so the search
-  heals its best from both. Torch-Pruning's widths (L2) had 5.69 -> 0.1310 with its weights, 0.205 -> 0.0720 and 0.089 ->
-  0.0815 after the two repairs.
+  refitted one by one 0.210 -> 0.0777, together 0.082 -> 0.0515; uniform widths 2.29 -> 0.1106, 0.221 -> 0.0917 and
+  0.129 -> 0.1057. Repair is worth more than six epochs, and the better repair is not always the better start, so the
+  search heals its best from both. Torch-Pruning's widths (L2) had 5.69 -> 0.1310 with its weights, 0.205 -> 0.0720 and
+  0.089 -> 0.0815 after the two repairs.
 - Healing on images shifted by up to a pixel: 0.082 -> 0.0938 (rate 0.02), 0.1286 (0.005), 0.1446 (0.001), 0.1301 with
   frozen statistics. Repairing on shifted images: 0.106 before healing. New statistics after healing: 0.0515 -> 0.0505,
   and 0.0938 -> 0.0991 after healing on shifted images.
