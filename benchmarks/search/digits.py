@@ -243,9 +243,8 @@ def table(rows: list[dict[str, Any]], machine: str, trials: int) -> str:
             cell = f"{losses[name]:.4f}, {_mean(at[share].values(), 'test_accuracy'):.2%}" if name in losses else "–"
             cells.append(f"**{cell}**" if losses.get(name) == min(losses.values()) else cell)
         lines.append(f"| {share:.1%} | " + " | ".join(cells) + " |")
-        pairs = [
-            (found[o].get(share, {}), found[ours].get(share, {})) for ours in ("allocation", "front") for o in others
-        ]
+        here = {name: at.get(share, {}) for name, at in found.items()}
+        pairs = [(here[other], here.get(ours, {})) for ours in ("allocation", "front") for other in others]
         margins.append(f"| {share:.1%} | " + " | ".join(_margin(*pair) for pair in pairs) + " |")
     return "\n".join([*lines, *margins, NOTES])
 
