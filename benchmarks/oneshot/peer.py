@@ -7,7 +7,8 @@ it prunes the inner width of each block; netsmith is free to change both.
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 
 import torch
 import torch_pruning as tp
@@ -37,22 +38,40 @@ def pruned(
 ) -> Iterator[tuple[str, nn.Module]]:
     """(name, network) for each criterion and scope, with at most ``share`` of the MACs. Taylor sees the labels.
 
-    ``only`` names the criteria to try; None: all.
+    ``only`` names the criteria to try; None: all. A criterion that cannot get there is left out.
     """
     limit = share * netsmith.measure(model, x).macs
     for name, importance in criteria().items():
         if only is not None and name not in only:
             continue
         for scope in scopes:
-            low, high, best = 0.0, 0.95, None
-            for _ in range(9):  # the smallest ratio that fits
-                ratio = (low + high) / 2
-                network = _at_ratio(model, x, importance, scope, ratio, labelled if name == "Taylor" else None)
-                fits = tp.utils.count_ops_and_params(network, x)[0] <= limit
-                low, high = (low, ratio) if fits else (ratio, high)
-                best = network if fits else best
-            assert best is not None
-            yield f"{name}, {scope}", best.eval()
+            data = labelled if name == "Taylor" else None
+            found = _smallest_that_fits(partial(_at_ratio, model, x, importance, scope, data), x, limit)
+            if found is not None:
+                yield f"{name}, {scope}", found.eval()
+
+
+def _smallest_that_fits(made: Callable[[float], nn.Module], x: Tensor, limit: float) -> nn.Module | None:
+    """Pruned at the smallest ratio that fits; None where none does.
+
+    Ratios are tried from below: a layer that would lose more than ``max_pruning_ratio`` is left as it is, so that a
+    large one may cost more than a smaller one.
+    """
+
+    def fits(network: nn.Module) -> bool:
+        return bool(tp.utils.count_ops_and_params(network, x)[0] <= limit)
+
+    high, best = 0.0, None
+    while best is None and high < 0.95:
+        high = min(high + 0.1, 0.95)
+        network = made(high)
+        best = network if fits(network) else None
+    low = high - 0.1
+    for _ in range(6 if best is not None else 0):
+        ratio = (low + high) / 2
+        network = made(ratio)
+        low, high, best = (low, ratio, network) if fits(network) else (ratio, high, best)
+    return best
 
 
 def _at_ratio(
@@ -60,8 +79,8 @@ def _at_ratio(
     x: Tensor,
     importance: tp.importance.Importance,
     scope: str,
-    ratio: float,
     labelled: tuple[Tensor, Tensor] | None,
+    ratio: float,
 ) -> nn.Module:
     network = copy.deepcopy(model).eval()
     if labelled is not None:

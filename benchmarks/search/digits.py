@@ -44,6 +44,31 @@ from netsmith.zoo import digits_resnet
 
 WIDTH, TRAINING, HEALING, BATCH = 6, 24, 6, 64
 FINALISTS = 3
+METHODS = ("torch-pruning", "uniform", "random", "allocation")
+NOTES = """
+What this shows: the aim (the front ahead of both at every budget from 25 % to 75 %) is not met. At 25 % the search is
+ahead of both, of Torch-Pruning clearly on most seeds. From 50 % on everybody is as good as the original, and who is
+first depends on whether cheaper networks count; most differences are about their standard errors. That cheaper networks
+count, which is how `Study.best` chooses, was decided when the test figures of seed 0 were known: read both tables. The
+choice between allocated and uniform widths by 288 validation images loses about as often as it gains. Budgets of 37.5 %
+and 62.5 %, and random search, were not run on this task for want of time.
+
+What was tried first (cross-entropy on the validation part of seed 0; no test image was looked at):
+
+- The task used to be a network of width 8 trained on the images as they are; on one seed nobody was ahead throughout.
+  It fits all training images (0.0005; validation 0.0585), so healing on them harms: at 37.5 % the allocated widths went
+  from 0.0715 after repair to 0.0810 (rate 0.02) and 0.0735 (0.005), the uniform ones from 0.0879 to 0.0968 and 0.0943.
+  With frozen BatchNorm statistics it was 0.0698 and 0.0940. The widths were better; healing gave the lead away.
+- Starts of healing on the task above, at 25 %, before -> after: allocated widths plainly pruned 1.82 -> 0.0933, layers
+  refitted one by one 0.210 -> 0.0777, together 0.082 -> 0.0515; uniform widths 2.29 -> 0.1106, 0.221 -> 0.0917 and
+  0.129 -> 0.1057. Repair is worth more than six epochs, and the better repair is not always the better start, so the
+  search heals its best from both. Torch-Pruning's widths (L2) had 5.69 -> 0.1310 with its weights, 0.205 -> 0.0720 and
+  0.089 -> 0.0815 after the two repairs.
+- Healing on images shifted by up to a pixel: 0.082 -> 0.0938 (rate 0.02), 0.1286 (0.005), 0.1446 (0.001), 0.1301 with
+  frozen statistics. Repairing on shifted images: 0.106 before healing. New statistics after healing: 0.0515 -> 0.0505,
+  and 0.0938 -> 0.0991 after healing on shifted images.
+- Stronger ridge was not tried.
+"""
 
 
 @torch.no_grad()
@@ -176,47 +201,87 @@ def rows_of(options: argparse.Namespace, seed: int, scratch: str, add: Callable[
             told(origin, share, built.model, seconds, **more)
 
 
+Found = dict[str, dict[float, dict[int, dict[str, Any]]]]
+"""Method -> budget -> seed -> row."""
+
+
+def best(rows: list[dict[str, Any]], cheaper: bool) -> Found:
+    """The best on the validation part of each method, at the budget or, if ``cheaper``, below it too."""
+    methods = {name: {name} for name in METHODS} | {"front": {"uniform", "random", "allocation"}}
+    shares = sorted({row["budget"] for row in rows if row["budget"]}, reverse=True)
+    found: Found = {}
+    for name, group in methods.items():
+        for share in shares:
+            for seed in sorted({r["seed"] for r in rows if r["method"] in group and r["budget"] == share}):
+                able = [r for r in rows if r["method"] in group and r["seed"] == seed and r["budget"]]
+                able = [r for r in able if r["budget"] == share or (cheaper and r["budget"] < share)]
+                chosen = min(able, key=lambda row: row["validation_loss"])
+                found.setdefault(name, {}).setdefault(share, {})[seed] = chosen
+    return found
+
+
+def _means(found: Found) -> list[str]:
+    lines = ["| MACs | " + " | ".join(found) + " |", "|---" * (len(found) + 1) + "|"]
+    for share in _shares(found):
+        losses = {name: _mean(at[share].values(), "test_loss") for name, at in found.items() if share in at}
+        cells = []
+        for name, at in found.items():
+            cell = f"{losses[name]:.4f}, {_mean(at[share].values(), 'test_accuracy'):.2%}" if name in losses else "–"
+            cells.append(f"**{cell}**" if losses.get(name) == min(losses.values()) else cell)
+        lines.append(f"| {share:.1%} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _margins(found: Found) -> list[str]:
+    pairs = [(ours, other) for ours in ("allocation", "front") for other in METHODS[:-1] if other in found]
+    lines = [
+        "| MACs | " + " | ".join(f"{ours} than {other}" for ours, other in pairs) + " |",
+        "|---" * (len(pairs) + 1) + "|",
+    ]
+    for share in _shares(found):
+        here = {name: at.get(share, {}) for name, at in found.items()}
+        cells = [_margin(here[other], here.get(ours, {})) for ours, other in pairs]
+        lines.append(f"| {share:.1%} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _shares(found: Found) -> list[float]:
+    return sorted({share for at in found.values() for share in at}, reverse=True)
+
+
 def table(rows: list[dict[str, Any]], machine: str, trials: int) -> str:
-    methods = [m for m in ("torch-pruning", "uniform", "random", "allocation") if any(r["method"] == m for r in rows)]
-    seeds = sorted({row["seed"] for row in rows})
+    fronts = best(rows, cheaper=True)
     first = [row for row in rows if row["method"] == "original"]
+    seeds = ", ".join(str(row["seed"]) for row in first)
     lines = [
         "# Search on the digits ResNet",
         "",
         f"Written by `digits.py`. {date.today().isoformat()}, {machine}.",
-        f"Width {WIDTH}; seeds {', '.join(map(str, seeds))}; {trials} structures judged a budget, the best "
-        f"{FINALISTS} healed; Torch-Pruning: six criteria, all healed; {HEALING} epochs of distillation for all. All "
-        "choose by validation loss.",
-        f"Mean test cross-entropy and accuracy ({len(first)} × 360 images, another split and network for each seed).",
+        f"Width {WIDTH}; seeds {seeds}; {trials} structures judged a budget, the best {FINALISTS} healed; "
+        f"Torch-Pruning: six criteria, all healed; {HEALING} epochs of distillation for all. All choose by validation "
+        "loss. `front` is what `Study.best` gives: the best of all that the search healed, the uniform structure among "
+        "them.",
+        f"Mean test cross-entropy and accuracy ({len(first)} × 360 images, another split and network for each seed); "
+        "bold: the lowest loss.",
         "",
         f"Original: loss {_mean(first, 'test_loss'):.4f}, accuracy {_mean(first, 'test_accuracy'):.2%}.",
         "",
-        "| MACs | " + " | ".join(methods) + " |",
-        "|---" * (len(methods) + 1) + "|",
-    ]
-    others = [m for m in methods if m != "allocation"]
-    margins = [
+        "Fronts: everybody takes a cheaper network of their own where it is better on the validation part.",
         "",
-        "How much lower the loss of allocation is, mean over the seeds ± standard error, and on how many seeds it is "
-        "the lower one:",
+        *_means(fronts),
         "",
-        "| MACs | " + " | ".join(f"than {m}" for m in others) + " |",
-        "|---" * (len(others) + 1) + "|",
+        "How much lower the loss of allocation and of the front is: mean over the seeds ± standard error, and on how "
+        "many seeds it is lower:",
+        "",
+        *_margins(fronts),
+        "",
+        "The same without the cheaper networks:",
+        "",
+        *_means(best(rows, cheaper=False)),
+        "",
+        *_margins(best(rows, cheaper=False)),
     ]
-    for share in sorted({row["budget"] for row in rows if row["budget"]}, reverse=True):
-        same = {m: {r["seed"]: r for r in rows if r["method"] == m and r["budget"] == share} for m in methods}
-        losses = {m: _mean(same[m].values(), "test_loss") for m in methods if same[m]}
-        cells = []
-        for method in methods:
-            if method not in losses:
-                cells.append("–")
-                continue
-            cell = f"{losses[method]:.4f}, {_mean(same[method].values(), 'test_accuracy'):.2%}"
-            cells.append(f"**{cell}**" if losses[method] == min(losses.values()) else cell)
-        lines.append(f"| {share:.1%} | " + " | ".join(cells) + " |")
-        cells = [_margin(same[other], same.get("allocation", {})) for other in others]
-        margins.append(f"| {share:.1%} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, *margins, ""])
+    return "\n".join([*lines, NOTES])
 
 
 def _margin(others: Mapping[int, Any], ours: Mapping[int, Any]) -> str:
