@@ -47,6 +47,8 @@ def test_every_step_and_option_is_named() -> None:
     for kind, model in STEPS.items():
         row = next((line for line in text.splitlines() if re.match(rf"\| .*`{kind}`", line)), "")
         assert row, f"{kind} is not in {FILE}"
-        inherited = {"name", "from_", "data"} | (set(STEPS["finetune"].model_fields) if kind == "distil" else set())
+        inherited = {"name", "from_", "data"} | (
+            set(STEPS["finetune"].model_fields) if kind in ("distil", "regularize") else set()
+        )
         for option in set(model.model_fields) - inherited:
             assert f"`{option}`" in row, f"{kind} {option} is not in {FILE}"

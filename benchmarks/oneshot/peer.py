@@ -28,7 +28,12 @@ def criteria() -> dict[str, tp.importance.Importance]:
 
 
 def pruned(
-    model: nn.Module, x: Tensor, share: float, labelled: tuple[Tensor, Tensor], only: Collection[str] | None = None
+    model: nn.Module,
+    x: Tensor,
+    share: float,
+    labelled: tuple[Tensor, Tensor],
+    only: Collection[str] | None = None,
+    scopes: Collection[str] = ("local", "global"),
 ) -> Iterator[tuple[str, nn.Module]]:
     """(name, network) for each criterion and scope, with at most ``share`` of the MACs. Taylor sees the labels.
 
@@ -38,7 +43,7 @@ def pruned(
     for name, importance in criteria().items():
         if only is not None and name not in only:
             continue
-        for scope in ("local", "global"):
+        for scope in scopes:
             low, high, best = 0.0, 0.95, None
             for _ in range(9):  # the smallest ratio that fits
                 ratio = (low + high) / 2

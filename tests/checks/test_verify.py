@@ -138,7 +138,7 @@ def test_weights_that_are_not_the_originals(harm: Callable[[nn.Module], None], t
     assert not verdict
     assert status(verdict)["weights"] == "failed"
     assert f"{tensor} is not the promised part of the original's" in detail(verdict, "weights")
-    assert "pass plan.with_refitted(names)" in detail(verdict, "weights")
+    assert "its plan has to say so: plan.with_refitted(names)" in detail(verdict, "weights")
     assert str(verdict).startswith("The edited model BREAKS its promise.")
 
 

@@ -218,6 +218,8 @@ def test_shrink_prints_a_table(file: str) -> None:
     assert "original" in shown
     assert "verdict: ok" in shown
     assert "netsmith verify small" in shown
+    shown = run("shrink", f"{file}:model", "--budget", "params=1000000", "--out", "same").stdout
+    assert "left as it is: the model costs no more than the budget allows already (params " in shown
 
 
 def test_shrink_with_eval_and_heal(file: str) -> None:
@@ -318,6 +320,7 @@ def test_verify_fails_with_exit_code_1(file: str) -> None:
         (["measure", "net.py:model", "--input", "1;2"], "is no shape"),
         (["shrink", "net.py:model", "--budget", "50%", "--out", "o"], "write NAME=VALUE"),
         (["shrink", "net.py:model", "--budget", "macs=0.0001%", "--out", "o"], "the budget cannot be met"),
+        (["shrink", "net.py:model", "--budget", "macs=200%", "--out", "o"], "macs=200% is more than the model costs"),
         (["shrink", "net.py:nan", "--budget", "macs=50%", "--out", "o"], "NaN"),
         (["shrink", "net.py:model", "--budget", "macs=50%", "--data", "digitz", "--out", "o"], "unknown data 'digitz'"),
         (["shrink", "net.py:model", "--budget", "macs=50%", "--data", "net.py:no_batches", "--out", "o"], "empty"),

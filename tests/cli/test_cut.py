@@ -39,6 +39,7 @@ def test_it_prints_what_is_gone(file: str) -> None:
         (["--blocks", "1", "--threshold", "0.1"], "give one of --blocks N"),
         (["--blocks", "9"], "blocks=9, but only 4 blocks can be cut"),
         (["--threshold", "-1"], "threshold=-1.0 must be a number > 0"),
+        (["--budget", "macs=200%"], "a budget of macs=200% is more than the model costs"),
         (["--budget", "macs=0.001%"], "the budget cannot be met by cutting"),
         (["--blocks", "1", "--influence", "fisher"], "influence='fisher'; give one of divergence"),
     ],

@@ -13,6 +13,7 @@ import netsmith
 from netsmith.cli import app
 from netsmith.cli.models import ModelSource, state_digest
 from netsmith.cli.saved import source_text
+from netsmith.reports.record import RunRecord, read_run, write_run
 
 FILE = """
 import torch
@@ -97,7 +98,24 @@ def test_engines_of_original_and_result(saved: str, monkeypatch: pytest.MonkeyPa
     done = CliRunner().invoke(app, ["measure", "net.py:model", "--engines"])
     assert done.exit_code == 0 and "fastest for original: eager" in done.stdout
 
+    measured = ["measure", saved, "--model", "net.py:model", "--engines", "--keep"]
+    done = CliRunner().invoke(app, measured)
+    assert done.exit_code == 2 and "small has no run.json" in done.stderr
+    write_run(Path(saved), RunRecord(title="small", model="net.py:model", date="2026-11-22"))
+    done = CliRunner().invoke(app, measured)
+    assert done.exit_code == 0 and "original, ms" in done.stdout and "fastest for result: eager" in done.stdout
+    rows = read_run(Path(saved)).engines
+    assert [(row.engine, row.precision, row.batch) for row in rows] == [("eager", "fp32", 1), ("eager", "bf16", 1)]
+    assert all(row.original_ms and row.result_ms for row in rows)
+    assert CliRunner().invoke(app, ["report", saved]).exit_code == 0
+    assert "the fastest measured here" in Path(saved, "report.html").read_text(encoding="utf-8")
+
 
 def test_result_without_engines(saved: str) -> None:
     done = CliRunner().invoke(app, ["measure", "net.py:model", "--result", saved])
     assert done.exit_code == 2 and "give --engines too" in done.stderr
+    engines = ["--model", "net.py:model", "--engines"]
+    done = CliRunner().invoke(app, ["measure", saved, *engines, "--result", saved])
+    assert done.exit_code == 2 and "small is timed beside the original that it was made from" in done.stderr
+    done = CliRunner().invoke(app, ["measure", "net.py:model", "--engines", "--keep"])
+    assert done.exit_code == 2 and "--keep writes into the folder of a result" in done.stderr

@@ -84,12 +84,12 @@ def test_sparsify_and_verify(file: str) -> None:
     [
         ("quantize", [], "give one of --scheme int8 and --budget bytes=25%"),
         ("quantize", ["--scheme", "int3"], "scheme='int3'; give one of"),
-        ("quantize", ["--budget", "bytes=50%"], "pass data=batches"),
+        ("quantize", ["--budget", "bytes=50%"], "give data"),
         ("quantize", ["--scheme", "int8", "--clip", "best"], "clip='best'"),
         ("quantize", ["--scheme", "int8", "--heal", "1"], "heal=1 distils on data, and none was given"),
         ("sparsify", [], "give one of --threshold NUMBER, --share NUMBER and --pattern N:M"),
         ("sparsify", ["--pattern", "4:2"], "write N:M"),
-        ("sparsify", ["--share", "0.5", "--criterion", "wanda"], "pass data=batches"),
+        ("sparsify", ["--share", "0.5", "--criterion", "wanda"], "give data"),
     ],
 )
 def test_bad_input_is_one_message(file: str, command: str, options: list[str], message: str) -> None:

@@ -57,8 +57,9 @@ def test_search_verify_and_resume(args: list[str]) -> None:
 
 
 def test_as_text(args: list[str]) -> None:
-    done = CliRunner().invoke(app, [*args, "--strategy", "random", "--out", "found"])
+    done = CliRunner().invoke(app, [*args, "--strategy", "random", "--budget", "params=1000000", "--out", "found"])
     assert done.exit_code == 0, done.output
+    assert "costs no more than the budget allows already (params 403 of 1,000,000)" in done.stdout
     for text in ("highest accuracy", "Best under", "netsmith verify found/front/", "netsmith report found"):
         assert text in done.stdout
 
@@ -67,6 +68,7 @@ def test_as_text(args: list[str]) -> None:
     ("more", "message"),
     [
         (["--budget", "flops=3"], "--budget 'flops=3': write NAME=VALUE"),
+        (["--budget", "params=150%"], "a budget of params=150% is more than the model costs"),
         (["--strategy", "annealing"], "there is no strategy 'annealing'"),
         (["--precision", "int3"], "precision='int3' is unknown"),
         (["--objective", "bleu"], "evaluate gives no score 'bleu'; it gives accuracy, f1"),

@@ -76,7 +76,7 @@ def test_heal_what_was_shrunk_and_go_on_after_an_interruption(small: str) -> Non
     run("verify", "healed", "--model", "mlp.py:model")
     again = [*common, *kept, "--out", "again"]
     said = run("finetune", small, "--data", "mlp.py:batches", *again, code=2).stderr
-    assert "holds a checkpoint already; go on with resume=True" in said
+    assert "holds a checkpoint already; go on by --resume" in said
     run("finetune", small, "--data", "mlp.py:batches", *again, "--resume")
     assert Path("again/model.safetensors").read_bytes() == Path("tuned/model.safetensors").read_bytes()
 
@@ -97,7 +97,7 @@ def test_another_teacher(small: str) -> None:
         (["finetune", "small", "--data", "mlp.py:unlabelled", "--epochs", "1", "--out", "o"], "needs labels"),
         (
             ["finetune", "small", "--data", "mlp.py:batches", "--epochs", "1", "--resume", "--out", "o"],
-            "resume=True needs",
+            "to resume, name the folder of the checkpoint",
         ),
         (["finetune", "nothing", "--data", "mlp.py:batches", "--epochs", "1", "--out", "o"], "is no address"),
         (["distil", "mlp.py:model", "--data", "mlp.py:batches", "--epochs", "1", "--out", "o"], "--teacher MODEL"),

@@ -379,7 +379,7 @@ def test_a_missing_file(tmp_path: Path, name: str) -> None:
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"out: no such folder\. Give a folder that netsmith\.save wrote"):
+    with pytest.raises(FileError, match=r"out: no such folder\. Give a folder that netsmith saved"):
         netsmith.load(tmp_path / "out", Everything)
     with pytest.raises(InputError, match=r"path is None; give a folder"):
         netsmith.load(None, Everything)  # type: ignore[arg-type]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from netsmith.costs import Cost
-from netsmith.errors import BudgetError
+from netsmith.errors import BudgetError, InputError
 from netsmith.plans import Budget
+from netsmith.plans.budget import check_saving, kept_already
 
 ORIGINAL = Cost(params=1000, macs=20_000, bytes=4000, latency_ms=8.0)
 
@@ -63,3 +64,19 @@ def test_numbers_that_are_no_limit(value: float | str) -> None:
 def test_what_is_no_number(value: object) -> None:
     with pytest.raises(BudgetError, match=r"macs=.* is no number; write macs=0\.5, macs='50%' or an absolute number"):
         Budget(macs=value)  # type: ignore[arg-type]
+
+
+def test_more_than_all_saves_nothing() -> None:
+    check_saving(Budget(macs="100%", params=10**9, bytes=1.5))
+    with pytest.raises(BudgetError, match="a budget of macs=200% is more than the model costs; give a share"):
+        check_saving(Budget(params=0.5, macs="200%"))
+    with pytest.raises(InputError, match=r"budget is a float; give e.g. netsmith.Budget\(macs=0.5\)"):
+        check_saving(0.5)
+
+
+def test_what_is_said_where_a_budget_is_kept_already() -> None:
+    told = kept_already(Budget(macs=30_000, params="100%", latency_ms=9), ORIGINAL)
+    assert told == {
+        "the model": "costs no more than the budget allows already "
+        "(macs 20,000 of 30,000, params 1,000 of 1,000, latency_ms of 9): nothing to do"
+    }

@@ -89,7 +89,11 @@ def test_several_limits_hold_together() -> None:
 
 def test_a_budget_that_already_fits_changes_nothing() -> None:
     assert plan_removal(wired(), budget=Budget(macs=1.0)).edits == ()
-    assert plan_removal(wired(), budget=Budget(params=10**9)).edits == ()
+    plan = plan_removal(wired(), budget=Budget(params=10**9))
+    assert plan.edits == () and "of 1,000,000,000): nothing to do" in plan.left["the model"]
+    assert "the model" not in plan_removal(wired(), budget=Budget(macs=0.5)).left
+    with pytest.raises(BudgetError, match="more than the model costs"):
+        plan_removal(wired(), budget=Budget(macs="101%"))
 
 
 def test_an_impossible_budget_names_the_floor() -> None:

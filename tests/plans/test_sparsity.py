@@ -102,7 +102,7 @@ def test_bits_there_and_back() -> None:
         ({"pattern": "4:2"}, InputError, "pattern='4:2'; write N:M"),
         ({"share": 0.5, "scope": "model"}, InputError, "scope='model'; give 'global' or 'layer'"),
         ({"share": 0.5, "criterion": "taylor"}, InputError, "criterion='taylor'; give"),
-        ({"share": 0.5, "criterion": "wanda"}, EvidenceError, "pass data=batches"),
+        ({"share": 0.5, "criterion": "wanda"}, EvidenceError, "give data"),
         ({"pattern": "2:4", "everything": True}, InputError, "everything=True goes by magnitude"),
         ({"share": 0.5, "ignore": ["nothing"]}, UnknownNameError, "matches no module or tensor"),
     ],

@@ -77,7 +77,7 @@ def test_sparsify_and_remove_what_is_dead() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"share": 0.5, "criterion": "sparsegpt"}, EvidenceError, "pass data=batches"),
+        ({"share": 0.5, "criterion": "sparsegpt"}, EvidenceError, "give data"),
         ({"threshold": 0.5, "criterion": "sparsegpt", "data": [1]}, InputError, "takes a share or a pattern"),
         (
             {"share": 0.5, "criterion": "sparsegpt", "data": [1], "repair": False},

@@ -291,3 +291,13 @@ def test_a_search_is_a_step_and_its_candidates_are_told(calls: Counter[str]) -> 
     again = run([STEPS[1], search, {"finetune": {"steps": 3}}], resume=True)
     assert [step.cached for step in again.record.steps] == [True, True, True, False]
     assert again.record.candidates == done.record.candidates
+
+
+def test_engines_that_were_timed_stand_in_the_record() -> None:
+    steps = [*STEPS[2:4], {"evaluate": {"engines": "eager"}}]
+    done = run(steps)
+    assert [(row.engine, row.precision) for row in done.record.engines] == [("eager", "fp32"), ("eager", "bf16")]
+    assert all(row.original_ms and row.result_ms and row.batch == 2 for row in done.record.engines)
+    assert any(line.startswith("fastest for result: eager") for line in done.record.steps[-1].said)
+    assert run(steps, resume=True).record.engines == done.record.engines
+    assert run([{"evaluate": {"engines": ["eager"]}}], out="alone").record.engines[0].original_ms

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from netsmith.recipes import cut, grow, merge, quantize, search, shrink, sparsify
-from netsmith.recipes.schema import STEPS, DataStep
+from netsmith.recipes.schema import STEPS
+from netsmith.recipes.schema_base import DataStep
 from netsmith.searches import Space
 from netsmith.training import Training, distil
 

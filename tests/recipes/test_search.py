@@ -119,6 +119,17 @@ def test_minimize_a_score() -> None:
     assert all(c.value == -c.scores["loss"] for c in found.candidates)
 
 
+def test_the_best_of_each_strategy_is_healed_from_both_repairs(study: Study) -> None:
+    for budget in (0, 1):
+        for origin in ("allocation", "random", "uniform"):
+            same = [c for c in study.final if (c.budget, c.origin) == (budget, origin)]
+            together = [c for c in same if study.specs[c.name]["finely"]]
+            alone = [c for c in same if not study.specs[c.name]["finely"]]
+            assert len(together) == 1
+            assert [c.structure for c in alone] == [together[0].structure] * bool(together[0].structure.widths)
+    assert any(not study.specs[c.name]["finely"] for c in study.final)
+
+
 def test_healing_that_makes_it_worse_is_undone() -> None:
     def ruin(edited: nn.Module, original: nn.Module) -> nn.Module:
         with torch.no_grad():
@@ -131,7 +142,8 @@ def test_healing_that_makes_it_worse_is_undone() -> None:
         return -float((model(x) - task()[0](x)).square().mean())
 
     ruined, plain = (searched(evaluate=loss, heal=heal, trials=2) for heal in (ruin, None))
-    assert [c.scores for c in ruined.final] == [c.scores for c in plain.final]
+    together = [c for c in ruined.final if ruined.specs[c.name]["finely"]]
+    assert [c.scores for c in together] == [c.scores for c in plain.final]
 
 
 def test_integers_and_growth() -> None:

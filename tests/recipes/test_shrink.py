@@ -213,6 +213,7 @@ def test_a_budget_that_already_fits() -> None:
     model, x, data = task()
     result = shrink(model, x, budget=Budget(macs=1.0), data=data)
     assert result.plan.edits == () and result.verdict
+    assert "nothing to do" in result.plan.left["the model"]
     assert torch.equal(result.model(x), model(x))
 
 

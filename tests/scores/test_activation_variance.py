@@ -71,5 +71,5 @@ def test_an_axis_that_nothing_reads_is_scored_otherwise() -> None:
     wiring = netsmith.trace(model, x)
     found, axis, weights = activations(wiring, [x]), wiring.axis["embed.weight:0"], Weights(wiring.tensors)
     assert torch.equal(activation_variance(axis, weights, activations=found), magnitude(axis, weights))
-    with pytest.raises(EvidenceError, match=r"no layer that reads axis 'embed\.weight:0' has activations; give other"):
+    with pytest.raises(EvidenceError, match=r"no layer that reads axis 'embed\.weight:0' has activations; ignore"):
         activation_variance(axis, weights, activations=found, otherwise=None)

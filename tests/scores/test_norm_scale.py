@@ -60,9 +60,7 @@ def test_an_axis_without_one_is_scored_otherwise() -> None:
     assert torch.equal(norm_scale(axis, weights, wiring=wiring), magnitude(axis, weights))
     by_sum = norm_scale(axis, weights, wiring=wiring, otherwise=partial(magnitude, p=1))
     assert torch.equal(by_sum, magnitude(axis, weights, p=1))
-    with pytest.raises(
-        EvidenceError, match=r"axis '0\.weight:0' has no normalization; give otherwise=scores.magnitude"
-    ):
+    with pytest.raises(EvidenceError, match=r"axis '0\.weight:0' has no normalization; ignore it, or take another"):
         norm_scale(axis, weights, wiring=wiring, otherwise=None)
 
 

@@ -108,10 +108,10 @@ def test_a_structure_is_scaled_until_it_takes_as_long_as_allowed(
 
     def uneven(models: Any, example_inputs: Any, engine: str) -> list[float]:
         times = clock.timed(models, example_inputs, engine)
-        return [ms * (1.1 if round(ms * 50) % 3 else 1.0) for ms in times]
+        return [ms * (1.05 if round(ms * 50) % 3 else 1.0) for ms in times]
 
     monkeypatch.setattr(steering, "timed", uneven)
-    limit = steering.Steered("eager", 0.7 * 4.4, 4.4, 0.0, 0.0, 0.0, 1, linear_table(found))
+    limit = steering.Steered("eager", 0.7 * 4.2, 4.2, 0.0, 0.0, 0.0, 1, linear_table(found))
     cut = tuple(found.menus.blocks)[:1]
     chosen = fitted(found, Structure(cut=cut), {"macs": start * whole}, Random(0))
     assert chosen is not None and chosen.cut == cut

@@ -148,7 +148,7 @@ def test_killed_again_and_again_it_ends_with_the_same_bits(tmp_path: Path) -> No
 
 def test_a_checkpoint_is_not_overwritten_unasked(tmp_path: Path) -> None:
     run(tmp_path)
-    with pytest.raises(FileError, match="holds a checkpoint already; go on with resume=True"):
+    with pytest.raises(FileError, match="holds a checkpoint already; go on by --resume"):
         run(tmp_path)
 
 

@@ -143,7 +143,7 @@ def _weights(plain: nn.Module, edited: nn.Module, plan: Plan, computed: set[str]
         else:
             faults.append(f"{slot.name} is not the promised part of the original's")
     if faults:
-        faults.append("if you trained or repaired the model, pass plan.with_refitted(names)")
+        faults.append("if the model was trained or repaired since, its plan has to say so: plan.with_refitted(names)")
     refitted = f", {len(plan.refitted)} were refitted" if plan.refitted else ""
     return _check("weights", "exact", faults, f"{same} tensors equal the original's kept units bit by bit{refitted}")
 

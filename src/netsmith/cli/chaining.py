@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from .finishing import keep, tell
 from .models import ModelSource
-from .training import Subject, open_subject
+from .saved import refuse_occupied
+from .training import Subject, opened_subject
 
 if TYPE_CHECKING:
     from ..recipes import Result
+    from ..reports.record import RunRecord
     from .datasets import Evaluation
 
 
-def open_start(what: str, out_dir: Path, *, given: ModelSource, original: str | None) -> Subject:
-    """The folder or model to change; arguments and errors as of ``open_subject``.
+def open_start(
+    what: str, out_dir: Path | None, *, given: ModelSource, original: str | None, trained: bool = True
+) -> Subject:
+    """The folder or model whose structure is to be read; arguments and errors as of ``opened_subject``.
 
     Raises:
+        FileError: ``out_dir`` is taken, where one is given.
         InputError: the folder stores integers.
     """
-    subject = open_subject(what, out_dir, given=given, original=original)
+    if out_dir is not None:
+        refuse_occupied(out_dir)
+    subject = opened_subject(what, given=given, original=original, trained=trained)
     if any(step.precisions for step in subject.plan.steps):
         raise InputError(
             f"{what} stores weights as integers, whose structure is not read again; "
@@ -33,10 +41,20 @@ def open_start(what: str, out_dir: Path, *, given: ModelSource, original: str | 
 def chained(result: Result, subject: Subject) -> Result:
     """The result of changing ``subject.model``, with the plan and the verdict of all that was done to its original."""
     from ..recipes import chaining
+    from ..wiring import trace
 
-    if subject.model is subject.opened.model:
+    original, x = subject.opened.model, subject.opened.example_inputs
+    if subject.model is original:
         return result
-    return chaining.chained(result, subject.opened.model, subject.plan, subject.opened.example_inputs)
+    if result.influence:
+        parts = trace(original, x).parts
+        result = replace(result, influence=chaining.by_first_names(result.influence, parts, subject.plan))
+    return chaining.chained(result, original, subject.plan, x)
+
+
+def keep_chained(result: Result, subject: Subject, folder: Path, evaluate: Evaluation | None) -> RunRecord:
+    """Save what ``chained`` gave."""
+    return keep(result, folder, subject.source, subject.digest, subject.opened, evaluate, start=subject.model)
 
 
 def finish(
@@ -49,10 +67,13 @@ def finish(
     more: dict[str, Any] | None = None,
 ) -> None:
     """Save a result and tell of it; ``more`` stands in the JSON, and behind the table as "name: value"."""
-    keep(result, folder, subject.source, subject.digest, subject.opened, evaluate, start=subject.model)
+    keep_chained(result, subject, folder, evaluate)
     more = {**(more or {}), "file_bytes": (folder / "model.safetensors").stat().st_size}
     left = dict(result.plan.left)
     below = [f"{name.replace('_', ' ')}: {value:,}" for name, value in more.items()]
     below += [f"left as it is: {name} {why}" for name, why in left.items()]
     told = {"left": left, **more}
+    if result.spent is not None:
+        told |= {"seconds": round(result.spent.seconds, 1), "peak_bytes": result.spent.peak_bytes}
+        below.append(f"Planning and repair took {result.spent}.")
     tell(subject.name, folder, result.steps, result.verdict, as_json=as_json, told=told, below=below)

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InputError
+from .chaining import chained, keep_chained, open_start
 from .datasets import evaluation, open_batches, validation_of
-from .finishing import keep, tell
-from .models import ModelSource, open_trained, state_digest
+from .finishing import tell
+from .models import ModelSource
 from .options import (
     BUDGET_HELP,
     Debug,
@@ -18,7 +19,6 @@ from .options import (
     Input,
     Json,
     Mean,
-    Model,
     Out,
     Seed,
     Std,
@@ -28,7 +28,7 @@ from .options import (
     parse_shape,
 )
 from .progress import stages
-from .saved import refuse_occupied
+from .training import Original, What
 
 STAGES = {
     "trace": "reading the model",
@@ -50,7 +50,7 @@ MAPS_HELP = "Where it helps, put an affine map in a cut block's place."
 
 
 def cut(
-    model: Model,
+    what: What,
     data: Annotated[str, option(DATA_HELP, "DATA")],
     out_dir: Out,
     blocks: Annotated[int | None, option(BLOCKS_HELP, "N", min=1)] = None,
@@ -61,6 +61,7 @@ def cut(
     maps: Annotated[bool, typer.Option("--maps/--no-maps", help=MAPS_HELP)] = True,
     evaluate_on: Eval = None,
     html: Annotated[Path | None, option(HTML_HELP, "FILE")] = None,
+    original: Original = None,
     weights: Weights = None,
     input: Input = None,
     mean: Mean = None,
@@ -73,12 +74,11 @@ def cut(
     limits = parse_budget(budget) if budget else None
     if sum(each is not None for each in (blocks, limits, threshold)) != 1:
         raise InputError("give one of --blocks N, --budget NAME=VALUE and --threshold NUMBER")
-    source = ModelSource(model, weights, parse_shape(input), seed)
-    refuse_occupied(out_dir)
-    # Only now torch is loaded: what is wrong with the options themselves is said at once.
+    source = ModelSource(what, weights, parse_shape(input), seed)
+    subject = open_start(what, out_dir, given=source, original=original)
     from ..recipes import cut as cut_model
 
-    opened = open_trained(source)
+    opened = subject.opened
     batches = open_batches(data, opened.example_inputs, mean=mean, std=std, shuffle=True, seed=seed)
     measured = evaluate_on or validation_of(data)
     options: dict[str, Any] = {}
@@ -87,14 +87,16 @@ def cut(
     options |= {"blocks": blocks, "budget": limits, "threshold": threshold, "influence": influence, "maps": maps}
     options["branches"] = branches
     with stages(STAGES) as progress:
-        result = cut_model(opened.model, opened.example_inputs, data=batches, seed=seed, progress=progress, **options)
-    run = keep(result, out_dir, source, state_digest(opened.model), opened, options.get("evaluate"))
+        result = cut_model(subject.model, opened.example_inputs, data=batches, seed=seed, progress=progress, **options)
+    gone = [{"block": edit.block, "now": edit.words} for edit in result.plan.block_edits]
+    told: dict[str, Any] = {"blocks": gone, "left": dict(result.plan.left), "influence": dict(result.influence)}
+    result = chained(result, subject)
+    run = keep_chained(result, subject, out_dir, options.get("evaluate"))
     if html is not None:
         from ..reports.page import write_html
         from ..reports.run_page import run_page
 
         write_html(html, run_page(run))
-    gone = [{"block": edit.block, "now": edit.words} for edit in result.plan.block_edits]
-    told = {"blocks": gone, "left": dict(result.plan.left), "influence": dict(result.influence)}
     above = [f"{each['block']}  {each['now']}" for each in gone]
-    tell(model, out_dir, result.steps, result.verdict, as_json=json, told=told, above=above)
+    above += [f"left as it is: {name} {why}" for name, why in told["left"].items()]
+    tell(what, out_dir, result.steps, result.verdict, as_json=json, told=told, above=above)

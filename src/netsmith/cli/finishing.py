@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,9 +66,6 @@ def _record(
     from ..reports.filling import record_of
 
     options = asked()
-    if start is not opened.model and result.steps[0].name == "original":
-        first, *rest = result.steps
-        result = replace(result, steps=(replace(first, name="before"), *rest))
     ends = {result.steps[0].name: start, result.steps[-1].name: result.model}
     found = {name: evaluate.classes(model) for name, model in ends.items()} if evaluate is not None else {}
     record = record_of(

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError
+from .chaining import chained, keep_chained, open_start
 from .datasets import evaluation, open_batches
-from .finishing import keep, tell
-from .models import ModelSource, open_trained, state_digest
-from .options import Debug, Eval, Input, Json, Mean, Model, Out, Seed, Std, Weights, option, parse_shape
+from .finishing import tell
+from .models import ModelSource
+from .options import Debug, Eval, Input, Json, Mean, Out, Seed, Std, Weights, option, parse_shape
 from .progress import stages
-from .saved import refuse_occupied
+from .training import Original, What
 
 if TYPE_CHECKING:
     from ..plans import Plan
@@ -37,13 +38,14 @@ DATA_HELP = "What to measure influence with, unlabelled: as for shrink."
 
 
 def grow(
-    model: Model,
+    what: What,
     out_dir: Out,
     widen: Annotated[list[str] | None, option(WIDEN_HELP, "PATTERN=WIDTH")] = None,
     deepen: Annotated[int | None, option(DEEPEN_HELP, "N", min=1)] = None,
     where: Annotated[str, typer.Option(help=WHERE_HELP, metavar="WHERE")] = "even",
     data: Annotated[str | None, option(DATA_HELP, "DATA")] = None,
     evaluate_on: Eval = None,
+    original: Original = None,
     weights: Weights = None,
     input: Input = None,
     mean: Mean = None,
@@ -58,12 +60,11 @@ def grow(
         raise InputError("give --widen PATTERN=WIDTH, e.g. --widen '*=1.5', or --deepen N, or both")
     if where == "influence" and data is None:
         raise InputError("--where influence measures on data; give --data")
-    source = ModelSource(model, weights, parse_shape(input), seed)
-    refuse_occupied(out_dir)
-    # Only now torch is loaded: what is wrong with the options themselves is said at once.
+    source = ModelSource(what, weights, parse_shape(input), seed)
+    subject = open_start(what, out_dir, given=source, original=original)
     from ..recipes import grow as grow_model
 
-    opened = open_trained(source)
+    opened = subject.opened
     options: dict[str, Any] = {"widen": widths or None, "deepen": deepen}
     options["where"] = where if where in ("even", "influence") else where.split(",")
     if data is not None:
@@ -71,15 +72,16 @@ def grow(
     if evaluate_on is not None:
         options["evaluate"] = evaluation(opened, evaluate_on, mean, std)
     with stages(STAGES) as progress:
-        result = grow_model(opened.model, opened.example_inputs, seed=seed, progress=progress, **options)
-    keep(result, out_dir, source, state_digest(opened.model), opened, options.get("evaluate"))
+        result = grow_model(subject.model, opened.example_inputs, seed=seed, progress=progress, **options)
     wider, left = _wider(result.plan), result.plan.all_left
     inserted = [edit for step in result.plan.steps for edit in step.insertions]
     told = {"widened": wider, "inserted": [edit.block for edit in inserted], "left": left}
+    result = chained(result, subject)
+    keep_chained(result, subject, out_dir, options.get("evaluate"))
     above = [f"{each['axis']}  {each['before']} -> {each['after']}" for each in wider]
     above += [f"{edit.block}  {edit.words}" for edit in inserted]
     above += [f"{name}  left as it is: {why}" for name, why in left.items()]
-    tell(model, out_dir, result.steps, result.verdict, as_json=json, told=told, above=above)
+    tell(what, out_dir, result.steps, result.verdict, as_json=json, told=told, above=above)
 
 
 def parse_widths(texts: list[str]) -> dict[str, float]:

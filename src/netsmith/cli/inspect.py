@@ -12,11 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..errors import InputError
+from .chaining import open_start
 from .datasets import open_batches
 from .influence import measured, print_influences, write_influences
-from .models import ModelSource, open_model
-from .options import Debug, Input, Json, Mean, Model, Seed, Std, Weights, option, parse_shape
+from .models import ModelSource
+from .options import Debug, Input, Json, Mean, Seed, Std, Weights, option, parse_shape
 from .output import emit_json, out, print_cost, working
+from .training import Original, What
 
 if TYPE_CHECKING:
     from ..wiring import Axis, Wiring
@@ -26,7 +28,8 @@ DATA_HELP = "What to measure influence with, unlabelled: as for shrink."
 
 
 def inspect(
-    model: Model,
+    what: What,
+    original: Original = None,
     weights: Weights = None,
     input: Input = None,
     every: Annotated[bool, typer.Option("--all", help="Also list each frozen axis.")] = False,
@@ -48,19 +51,21 @@ def inspect(
     from ..costs import measure
     from ..wiring import trace
 
-    opened = open_model(ModelSource(model, weights, parse_shape(input), seed))
+    source = ModelSource(what, weights, parse_shape(input), seed)
+    subject = open_start(what, None, given=source, original=original, trained=influence)
+    model, example_inputs = subject.model, subject.opened.example_inputs
     with working("reading the model"):
-        wiring = trace(opened.model, opened.example_inputs)
-        cost = measure(opened.model, opened.example_inputs)
+        wiring = trace(model, example_inputs)
+        cost = measure(model, example_inputs)
     found = None
     if data is not None:
-        batches = open_batches(data, opened.example_inputs, mean=mean, std=std, shuffle=True, seed=seed)
+        batches = open_batches(data, example_inputs, mean=mean, std=std, shuffle=True, seed=seed)
         found = measured(wiring, batches, seed=seed)
         if html is not None:
-            write_influences(html, model, data, found)
+            write_influences(html, what, data, found)
     if json:
         measurements = {} if found is None else {"influence": {"blocks": found.blocks, "axes": found.axes}}
-        emit_json({"model": model, "cost": cost.as_dict(), **wiring_json(wiring), **measurements})
+        emit_json({"model": what, "cost": cost.as_dict(), **wiring_json(wiring), **measurements})
         return
     console = out()
     print_cost(console, cost)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError
+from .chaining import chained, keep_chained, open_start
 from .datasets import evaluation, open_batches, validation_of
-from .finishing import keep, tell
-from .models import ModelSource, open_trained, state_digest
-from .options import Debug, Eval, Input, Json, Mean, Model, Out, Seed, Std, Weights, option, parse_shape
+from .finishing import tell
+from .models import ModelSource
+from .options import Debug, Eval, Input, Json, Mean, Out, Seed, Std, Weights, option, parse_shape
 from .progress import stages
-from .saved import refuse_occupied
+from .training import Original, What
 
 if TYPE_CHECKING:
     from ..plans import Plan
@@ -34,7 +35,7 @@ EXACT_HELP = "At last merge exactly what algebra allows: normalizations, scales,
 
 
 def merge(
-    model: Model,
+    what: What,
     out_dir: Out,
     pairs: Annotated[int | None, option(PAIRS_HELP, "N", min=1)] = None,
     threshold: Annotated[float | None, option(THRESHOLD_HELP, "NUMBER")] = None,
@@ -42,6 +43,7 @@ def merge(
     likeness: Annotated[str, typer.Option(help=LIKENESS_HELP, metavar="KIND")] = "cka",
     exact: Annotated[bool, typer.Option("--exact/--no-exact", help=EXACT_HELP)] = True,
     evaluate_on: Eval = None,
+    original: Original = None,
     weights: Weights = None,
     input: Input = None,
     mean: Mean = None,
@@ -55,12 +57,11 @@ def merge(
         raise InputError("give --pairs N or --threshold NUMBER, not both")
     if (pairs is not None or threshold is not None) and data is None:
         raise InputError("merging similar blocks needs unlabelled examples: give --data DATA")
-    source = ModelSource(model, weights, parse_shape(input), seed)
-    refuse_occupied(out_dir)
-    # Only now torch is loaded: what is wrong with the options themselves is said at once.
+    source = ModelSource(what, weights, parse_shape(input), seed)
+    subject = open_start(what, out_dir, given=source, original=original)
     from ..recipes import merge as merge_model
 
-    opened = open_trained(source)
+    opened = subject.opened
     options: dict[str, Any] = {"pairs": pairs, "threshold": threshold, "likeness": likeness, "exact": exact}
     if data is not None:
         options["data"] = open_batches(data, opened.example_inputs, mean=mean, std=std, shuffle=True, seed=seed)
@@ -68,13 +69,14 @@ def merge(
     if measured is not None:
         options["evaluate"] = evaluation(opened, measured, mean, std)
     with stages(STAGES) as progress:
-        result = merge_model(opened.model, opened.example_inputs, seed=seed, progress=progress, **options)
-    keep(result, out_dir, source, state_digest(opened.model), opened, options.get("evaluate"))
+        result = merge_model(subject.model, opened.example_inputs, seed=seed, progress=progress, **options)
     merged = _merged(result.plan)
     told = {"merged": merged, "left": result.plan.all_left}
+    result = chained(result, subject)
+    keep_chained(result, subject, out_dir, options.get("evaluate"))
     above = [f"{', '.join(each['layers'])}  -> {each['into']} ({each['how']})" for each in merged]
     above = above or ["Nothing in this model can be merged."]
-    tell(model, out_dir, result.steps, result.verdict, as_json=json, told=told, above=above)
+    tell(what, out_dir, result.steps, result.verdict, as_json=json, told=told, above=above)
 
 
 def _merged(plan: Plan) -> list[dict[str, Any]]:

@@ -45,7 +45,9 @@ def option(help: str, metavar: str, **more: Any) -> Any:
     return typer.Option(help=help, metavar=metavar, show_default=False, **more)
 
 
-BUDGET_HELP = "Limit of macs, params, bytes or latency_ms; 50% or 0.5 is a share of the original. Can be repeated."
+BUDGET_HELP = (
+    "Limit of macs, params, bytes or latency_ms; 50% or 0.5 is a share of what DIR or MODEL costs. Can be repeated."
+)
 EVAL_HELP = "Labelled data to measure accuracy and macro-F1 on. Default: digits:validation with --data digits."
 IGNORE_HELP = "Leave the inputs and outputs of modules with such names alone, e.g. 'layer1.*'. Can be repeated."
 MEAN_HELP = "Of each channel, for image files whose pixels are in 0..1, e.g. 0.485,0.456,0.406."

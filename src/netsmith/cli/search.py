@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,9 +11,10 @@ import typer
 
 from ..errors import FileError, InputError
 from .called import asked, command_line, command_name
+from .chaining import open_start
 from .datasets import evaluation, open_batches, validation_of
 from .group import FAILED
-from .models import ModelSource, open_trained, state_digest
+from .models import ModelSource
 from .options import (
     BUDGET_HELP,
     Debug,
@@ -21,7 +23,6 @@ from .options import (
     Input,
     Json,
     Mean,
-    Model,
     Out,
     Seed,
     Std,
@@ -33,6 +34,7 @@ from .options import (
 from .output import emit_json, out
 from .progress import stages
 from .saved import SOURCE, refuse_occupied, source_text
+from .training import Original, What
 
 if TYPE_CHECKING:
     from ..plans import Budget
@@ -55,7 +57,7 @@ BUDGETS_HELP = BUDGET_HELP.replace("Can be repeated.", EACH_HELP)
 DATA_HELP = "What to repair and heal with: digits, imagefolder:DIR, parquet:FILE or path/file.py:function."
 STRATEGY_HELP = "allocation, evolution, tpe, nsga2, random or uniform. Can be repeated: one after the other."
 TRIALS_HELP = "Structures judged by each strategy, over all budgets."
-HEAL_HELP = "Distil finalists from the original, for so many passes over the data, before the choice."
+HEAL_HELP = "Distil finalists from the model that was given, for so many passes over the data, before the choice."
 STORAGE_HELP = "Where trials are kept, if not in DIR: a .db or .journal file, or the URL of a database."
 RAY_HELP = "Address of a Ray cluster to run trials on, or local."
 ONLY_HELP = "Change nothing but what modules or axes with such names make, e.g. 'layer4.*'. Can be repeated."
@@ -65,7 +67,7 @@ PRECISION_HELP = "Also try weights as int8, int4 or dynamic-int8. Can be repeate
 
 
 def search(
-    model: Model,
+    what: What,
     budget: Annotated[list[str], option(BUDGETS_HELP, "NAME=VALUE")],
     data: Annotated[str, option(DATA_HELP, "DATA")],
     out_dir: Out,
@@ -86,6 +88,7 @@ def search(
     ray: Annotated[str | None, option(RAY_HELP, "ADDRESS")] = None,
     storage: Annotated[str | None, option(STORAGE_HELP, "WHERE")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the search that DIR holds.")] = False,
+    original: Original = None,
     weights: Weights = None,
     input: Input = None,
     mean: Mean = None,
@@ -96,19 +99,21 @@ def search(
 ) -> None:
     """Try many structures under each budget, heal the best, and save the front."""
     budgets = [parse_budget(text.split(",")) for text in budget]
-    source = ModelSource(model, weights, parse_shape(input), seed)
+    source = ModelSource(what, weights, parse_shape(input), seed)
     if resume:
         _refuse_foreign(out_dir)
     else:
         refuse_occupied(out_dir)
     # Only now torch is loaded: what is wrong with the options themselves is said at once.
+    subject = open_start(what, None, given=source, original=original)
     from ..checks.classification import classification
+    from ..recipes.chaining import Earlier
     from ..recipes.search import search as search_structures
     from ..searches import Space
 
     patterns: dict[str, Any] = {"only": tuple(only or ()), "ignore": tuple(ignore or ())}
     space = Space(depth=depth, precision=tuple(precision or ()), round_to=round_to, **patterns)
-    opened = open_trained(source)
+    opened = subject.opened
     batches = open_batches(data, opened.example_inputs, mean=mean, std=std, shuffle=True, seed=seed)
     measured = evaluate_on or validation_of(data)
     if measured is None:
@@ -117,7 +122,7 @@ def search(
     labelled = open_batches(measured, opened.example_inputs, mean=mean, std=std)
     with stages(STAGES) as progress:
         study = search_structures(
-            opened.model,
+            subject.model,
             opened.example_inputs,
             data=batches,
             budgets=budgets,
@@ -136,13 +141,15 @@ def search(
             engine=engine,
             progress=progress,
         )
+    if subject.model is not opened.model:
+        study = replace(study, earlier=Earlier(opened.model, subject.plan))
     study.save(
         out_dir,
-        title=f"{command_name()}: {model}",
-        model=model,
+        title=f"{command_name()}: {what}",
+        model=subject.source.model,
         command=[command_line()],
         asked=asked(),
-        beside={SOURCE: source_text(source, state_digest(opened.model))},
+        beside={SOURCE: source_text(subject.source, subject.digest)},
     )
     _tell(study, budgets, out_dir, as_json=json)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from .chaining import chained, finish, open_start
 from .datasets import given_data
-from .finishing import keep, tell
-from .models import ModelSource, open_trained, state_digest
+from .models import ModelSource
 from .options import (
     BUDGET_HELP,
     Debug,
@@ -15,7 +15,6 @@ from .options import (
     Input,
     Json,
     Mean,
-    Model,
     Out,
     Seed,
     Std,
@@ -25,7 +24,7 @@ from .options import (
     parse_shape,
 )
 from .progress import stages
-from .saved import refuse_occupied
+from .training import Original, What
 
 STAGES = {
     "trace": "reading the model",
@@ -40,7 +39,7 @@ STAGES = {
 }
 
 DATA_HELP = "What to score and repair with: digits, imagefolder:DIR, parquet:FILE or path/file.py:function."
-HEAL_HELP = "Afterwards distil from the original, for so many passes over the data."
+HEAL_HELP = "Afterwards distil from the model that was given, for so many passes over the data."
 SCORE_HELP = (
     "What decides which units go: magnitude, norm_scale, random; with --data also taylor, fisher, activation_variance, "
     "wanda, reconstruction, redundancy; or package.module:function or path/file.py:function."
@@ -49,7 +48,7 @@ ROUND_HELP = "Make widths multiples of N, as some hardware likes: 8 or 64."
 
 
 def shrink(
-    model: Model,
+    what: What,
     budget: Annotated[list[str], option(BUDGET_HELP, "NAME=VALUE")],
     out_dir: Out,
     data: Annotated[str | None, option(DATA_HELP, "DATA")] = None,
@@ -58,6 +57,7 @@ def shrink(
     score: Annotated[str | None, option(SCORE_HELP, "SCORE")] = None,
     ignore: Ignore = None,
     round_to: Annotated[int | None, option(ROUND_HELP, "N", min=1)] = None,
+    original: Original = None,
     weights: Weights = None,
     input: Input = None,
     mean: Mean = None,
@@ -68,25 +68,20 @@ def shrink(
 ) -> None:
     """Prune a model to a budget, repair it with data, verify it and save it."""
     limits = parse_budget(budget)
-    source = ModelSource(model, weights, parse_shape(input), seed)
-    refuse_occupied(out_dir)
+    source = ModelSource(what, weights, parse_shape(input), seed)
     options: dict[str, Any] = {"ignore": tuple(ignore or ()), "round_to": round_to}
     if score is not None:
         options["score"] = find_score(score, data)
-    # Only now torch is loaded: what is wrong with the options themselves is said at once.
+    subject = open_start(what, out_dir, given=source, original=original)
     from ..recipes import shrink as shrink_model
 
-    opened = open_trained(source)
+    opened = subject.opened
     options |= given_data(opened, data, evaluate_on, mean, std, seed)
     with stages(STAGES) as progress:
         result = shrink_model(
-            opened.model, opened.example_inputs, budget=limits, heal=heal, seed=seed, progress=progress, **options
+            subject.model, opened.example_inputs, budget=limits, heal=heal, seed=seed, progress=progress, **options
         )
-    keep(result, out_dir, source, state_digest(opened.model), opened, options.get("evaluate"))
-    spent = result.spent
-    told = {} if spent is None else {"seconds": round(spent.seconds, 1), "peak_bytes": spent.peak_bytes}
-    took = [] if spent is None else [f"Planning and repair took {spent}."]
-    tell(model, out_dir, result.steps, result.verdict, as_json=json, told=told, below=took)
+    finish(chained(result, subject), subject, out_dir, options.get("evaluate"), as_json=json)
 
 
 def find_score(text: str, data: str | None) -> Any:

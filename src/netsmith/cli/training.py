@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +11,7 @@ import typer
 
 from ..errors import FileError
 from .datasets import evaluation, validation_of
+from .ensemble_folders import is_ensemble
 from .finishing import keep, tell
 from .models import ModelSource, OpenModel, build_structure, open_model, open_trained, state_digest
 from .options import option
@@ -74,17 +75,26 @@ def open_subject(what: str, out_dir: Path, *, given: ModelSource, original: str 
         NetsmithError: as ``open_model`` and ``load`` raise.
     """
     refuse_occupied(out_dir)
+    return opened_subject(what, given=given, original=original)
+
+
+def opened_subject(what: str, *, given: ModelSource, original: str | None, trained: bool = True) -> Subject:
+    """As ``open_subject``, where nothing is written, or into a folder that may be there.
+
+    ``trained``: say so where weights are random; a shape of inputs that is given goes before the folder's.
+    """
     # Only now torch is loaded: what is wrong with the folders themselves is said at once.
     from ..files import load, load_plan
     from ..plans import Plan
     from ..wiring import fingerprint
 
     folder = Path(what)
-    if not folder.is_dir():
-        opened = open_trained(given)
+    if not folder.is_dir() or is_ensemble(what):
+        opened = open_trained(given) if trained else open_model(given)
         plan = Plan((), {}, {}, {}, fingerprint(opened.model))
         return Subject(what, opened.model, opened, plan, given, state_digest(opened.model))
     source, digest = read_source(folder, model=original, weights=given.weights)
+    source = replace(source, input=given.input or source.input)
     plan = load_plan(folder)
     opened = open_model(source)
     if state_digest(opened.model) != digest:

@@ -70,7 +70,7 @@ def check_mean(
     raise ModelError(
         f"the joined network does not give the mean of the members' outputs: {' and '.join(said) or raised}."
         + ("\nThis may be why:\n  " + "\n  ".join(why[:_SHOWN]) + more if why else "")
-        + "\nUse an ensemble of these models (netsmith.combining.parallel) instead."
+        + "\nUse an ensemble of these models (netsmith ensemble, netsmith.combining.parallel) instead."
     )
 
 

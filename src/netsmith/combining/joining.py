@@ -112,7 +112,7 @@ def _plan(wiring: Wiring, shares: Sequence[float]) -> Plan:
             "join: something is normalized or averaged over units of all members at once, so none would give its own "
             "outputs:\n  " + "\n  ".join(mixing[:6]) + f"{more}\n"
             "Batch normalization, and group normalization of more than one group, can be joined. Use an ensemble of "
-            "these models (netsmith.combining.parallel) instead."
+            "these models (netsmith ensemble, netsmith.combining.parallel) instead."
         )
     if not found.widenings:
         why = "; ".join(f"{name}: {reason}" for name, reason in list(found.left.items())[:4]) or "it has no free axis"

@@ -114,7 +114,8 @@ def _labels(column: Any, name: str, path: str | Path) -> list[int]:
     bad = next((i for i, value in enumerate(labels) if value is None or value < 0), None)
     if bad is not None:
         raise InputError(
-            f"{path} row {bad}: the label is {labels[bad]}; labels must be 0, 1, 2, .... To read without: label=None"
+            f"{path} row {bad}: the label is {labels[bad]}; labels must be 0, 1, 2, ... "
+            "(in Python, label=None reads without them)"
         )
     return labels
 

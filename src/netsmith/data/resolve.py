@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from .digits import digits
 from .imagefolder import imagefolder
 from .images import Pixels
 from .parquet import parquet
+from .user_files import run_file
 
 FORMS = """  digits                     scikit-learn's digits; also digits:validation, digits:test
   imagefolder:DIR            images, one sub-folder a class
@@ -105,21 +104,12 @@ def _called(file: Path, name: str) -> Iterable[Any]:
 
 def _run(file: Path) -> Any:
     """The file as a module of its own, able to import what lies beside it."""
-    spec = importlib.util.spec_from_file_location(f"_netsmith_data_{file.stem}", file)
-    if spec is None or spec.loader is None:
-        raise InputError(f"{file} cannot be run as a Python file")
-    module = importlib.util.module_from_spec(spec)
-    folder = str(file.resolve().parent)
-    # The name must stand in sys.modules (dataclasses and worker processes look there), the folder in sys.path.
-    sys.modules[spec.name] = module
-    if folder not in sys.path:
-        sys.path.append(folder)
     try:
-        spec.loader.exec_module(module)
+        return run_file(file, f"_netsmith_data_{file.stem}")
+    except InputError:
+        raise
     except (Exception, SystemExit) as error:  # someone else's code may raise anything
-        del sys.modules[spec.name]
         raise InputError(f"{file} cannot be run: {type(error).__name__}: {error}{_line(error, file)}") from error
-    return module
 
 
 def _line(error: BaseException, file: Path) -> str:

@@ -53,7 +53,7 @@ def restored(like: Tensor, name: str, tensors: Mapping[str, Tensor], where: str)
         if part is None or part.shape != expected.shape or part.dtype != expected.dtype:
             raise FileError(
                 f"{where}: {plain} is missing, or not {tuple(expected.shape)} of {expected.dtype}. Copy the whole "
-                "folder again, or save the model again with netsmith.save."
+                "folder again, or save the model again."
             )
         parts[key] = part
     return type(like).__tensor_unflatten__(parts, context, like.shape, like.stride()), used  # type: ignore[attr-defined]

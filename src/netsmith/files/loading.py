@@ -47,11 +47,11 @@ def load(path: str | os.PathLike[str], build: Callable[[], nn.Module]) -> nn.Mod
             "was before the plan, e.g. lambda: resnet18(num_classes=10)"
         )
     if not isinstance(path, str | os.PathLike):
-        raise InputError(f"load: path is {path!r}; give a folder that netsmith.save wrote")
+        raise InputError(f"load: path is {path!r}; give a folder that netsmith saved")
     folder = Path(path)
     plan, weights = _read_plan(folder)
     if weights is None:
-        raise FileError(f"{folder / PLAN}: holds a plan without weights. Give a folder that netsmith.save wrote.")
+        raise FileError(f"{folder / PLAN}: holds a plan without weights. Give a folder that netsmith saved.")
     check_weights_file(folder / WEIGHTS, weights)
     model = replayed(plan, build_original(build), folder / PLAN)
     tensors = read_weights(folder / WEIGHTS, weights.dim_orders)
@@ -81,7 +81,7 @@ def load_plan(path: str | os.PathLike[str]) -> Plan:
 
 def _read_plan(folder: Path) -> tuple[Plan, WeightsEntry | None]:
     if not folder.is_dir():
-        raise FileError(f"{folder}: no such folder. Give a folder that netsmith.save wrote.")
+        raise FileError(f"{folder}: no such folder. Give a folder that netsmith saved.")
     return read_plan_file(folder / PLAN)
 
 
@@ -90,13 +90,11 @@ def check_weights_file(path: Path, weights: WeightsEntry, page: str = PLAN) -> N
     try:
         digest = sha256_of(path)
     except OSError as error:
-        raise FileError(
-            f"{path}: cannot be read ({error.strerror}). Give a folder that netsmith.save wrote."
-        ) from error
+        raise FileError(f"{path}: cannot be read ({error.strerror}). Give a folder that netsmith saved.") from error
     if digest != weights.sha256:
         raise FileError(
             f"{path}: not the file that {page} was written for (field weights.sha256 differs): truncated, changed "
-            "or swapped. Copy the whole folder again, or save the model again with netsmith.save."
+            "or swapped. Copy the whole folder again, or save the model again."
         )
 
 
@@ -122,5 +120,5 @@ def _check_layouts(path: Path, plan: Plan, original: nn.Module) -> None:
         if shapes.get(name) != plan.shape_before(name):
             raise FileError(
                 f'{path}: field "layouts.{name}" makes {plan.shape_before(name)}, but the model that fits the '
-                f"fingerprint has {shapes.get(name, 'no such tensor')}. Save the model again with netsmith.save."
+                f"fingerprint has {shapes.get(name, 'no such tensor')}. Save the model again."
             )

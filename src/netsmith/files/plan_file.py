@@ -88,9 +88,7 @@ def read_plan_file(path: Path) -> tuple[Plan, WeightsEntry | None]:
             raise FileError(f"{path}: {size:,} bytes; no plan is larger than {MAX_BYTES:,}. {_MEND}")
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise FileError(
-            f"{path}: cannot be read ({error.strerror}). Give a folder that netsmith.save wrote."
-        ) from error
+        raise FileError(f"{path}: cannot be read ({error.strerror}). Give a folder that netsmith saved.") from error
     except UnicodeDecodeError as error:
         raise FileError(f"{path}: no UTF-8 text at byte {error.start}. {_MEND}") from error
     entry = parse(text, str(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
-from ..errors import BudgetError
+from ..errors import BudgetError, InputError
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,7 @@ class Budget:
     def __post_init__(self) -> None:
         given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
         if not given:
-            raise BudgetError(
-                "the budget limits nothing; give one of macs, params, bytes, latency_ms, e.g. Budget(macs=0.5)"
-            )
+            raise BudgetError("the budget limits nothing; give one of macs, params, bytes, latency_ms, e.g. macs=0.5")
         for name, value in given.items():
             _share_or_number(name, value)
 
@@ -63,6 +61,37 @@ class Budget:
                 number *= whole
             result[f.name] = number
         return result
+
+
+def check_saving(budget: object) -> None:
+    """Refuse what is no budget, or one that asks for more than there is where only less can be made.
+
+    Raises:
+        InputError: no budget.
+        BudgetError: a share above 100 %.
+    """
+    if not isinstance(budget, Budget):
+        raise InputError(f"budget is a {type(budget).__name__}; give e.g. netsmith.Budget(macs=0.5)")
+    for f in fields(budget):
+        value = getattr(budget, f.name)
+        share, number = (False, 0.0) if value is None else _share_or_number(f.name, value)
+        if share and number > 1:
+            raise BudgetError(f"a budget of {f.name}={value} is more than the model costs; give a share up to 100%")
+
+
+def kept_already(budget: Budget, original: object) -> dict[str, str]:
+    """What ``Plan.left`` says where nothing had to change: "the model" -> that it costs no more, and what.
+
+    Args:
+        budget: the model keeps it.
+        original: its cost, as for ``Budget.limits``; latency need not be measured.
+    """
+    counted = {f.name: getattr(budget, f.name) for f in fields(budget) if f.name != "latency_ms"}
+    counted = {name: value for name, value in counted.items() if value is not None}
+    limits = Budget(**counted).limits(original) if counted else {}
+    told = [f"{name} {getattr(original, name):,} of {limit:,.0f}" for name, limit in limits.items()]
+    told += [] if budget.latency_ms is None else [f"latency_ms of {budget.latency_ms}"]
+    return {"the model": f"costs no more than the budget allows already ({', '.join(told)}): nothing to do"}
 
 
 def _share_or_number(name: str, value: float | str) -> tuple[bool, float]:

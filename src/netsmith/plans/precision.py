@@ -12,7 +12,7 @@ from ..data.running import eval_mode
 from ..errors import EvidenceError, InputError, ModelError
 from ..wiring import Wiring, call_model
 from ..wiring.wrapped import is_wrapped
-from .budget import Budget
+from .budget import Budget, check_saving
 from .edits import SetPrecision
 from .plan import Plan
 from .protection import protected_tensors
@@ -95,13 +95,15 @@ def _check(wiring: Any, scheme: Any, budget: Any, data: Any, group: Any, clip: A
     if not isinstance(wiring, Wiring):
         raise InputError(f"wiring is a {type(wiring).__name__}; give what trace(model, example_inputs) returns")
     if (scheme is None) == (budget is None):
-        raise InputError("give one of scheme='int8' and budget=netsmith.Budget(bytes=...)")
+        raise InputError("give one of scheme (e.g. 'int8') and budget (of bytes, e.g. 25%)")
     if scheme is not None and scheme not in _SCHEMES:
         raise InputError(f"scheme={scheme!r}; give one of {', '.join(map(repr, _SCHEMES))}")
     if budget is not None and (not isinstance(budget, Budget) or budget.bytes is None):
-        raise InputError("budget limits bytes, e.g. netsmith.Budget(bytes=0.25)")
+        raise InputError("the budget limits bytes, e.g. bytes=25%")
+    if budget is not None:
+        check_saving(budget)
     if budget is not None and data is None:
-        raise EvidenceError("a budget is divided by what rounding does to the outputs on data; pass data=batches")
+        raise EvidenceError("a budget is divided by what rounding does to the outputs on data; give data")
     if not isinstance(group, int) or group < 0:
         raise InputError(f"group={group!r} must be an int ≥ 0")
     if clip not in ("max", "percentile", "mse", "kl"):

@@ -13,7 +13,7 @@ from ..scores import Score, magnitude
 from ..wiring import Wiring
 from ..wiring.collector import no_collections
 from ..wiring.proof import resized_copy
-from .budget import Budget
+from .budget import Budget, check_saving, kept_already
 from .plan import Plan
 from .protection import protected_axes
 from .sizing import Sizing, changeable_axes, solve
@@ -79,6 +79,8 @@ def plan_removal(
         for axis in wiring.axes
         if sizing.sizes[axis.name] != axis.size
     }
+    if budget is not None and not chosen:
+        left |= kept_already(budget, predict(wiring, wiring.sizes))
     return plan_for(wiring, sizing, chosen, left)
 
 
@@ -99,8 +101,8 @@ def _check_amount(keep: object, budget: object) -> None:
         raise InputError("give one of keep (e.g. keep=0.5) and budget (e.g. budget=Budget(macs=0.5))")
     if keep is not None and not (isinstance(keep, (int, float)) and 0 < keep <= 1):
         raise InputError(f"keep={keep!r} must be a number in (0, 1]: the share of every axis that stays")
-    if budget is not None and not isinstance(budget, Budget):
-        raise InputError(f"budget is a {type(budget).__name__}; give e.g. netsmith.Budget(macs=0.5)")
+    if budget is not None:
+        check_saving(budget)
 
 
 def _largest_that_fits(

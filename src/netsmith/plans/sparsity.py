@@ -156,7 +156,7 @@ def _check(
     if criterion not in ("magnitude", "wanda"):
         raise InputError(f"criterion={criterion!r}; give 'magnitude' or 'wanda'")
     if criterion == "wanda" and data is None:
-        raise EvidenceError("criterion 'wanda' is computed from data, and none was given; pass data=batches")
+        raise EvidenceError("criterion 'wanda' is computed from data, and none was given; give data")
     if everything and (criterion != "magnitude" or pattern is not None):
         raise InputError("everything=True goes by magnitude, with a threshold or a share")
     if any(t.is_meta or is_wrapped(t) for t in wiring.tensors.values()):

@@ -20,7 +20,8 @@ from .merge import merge
 from .quantize import quantize
 from .reading import ORIGINAL, NamedStep
 from .result import Result
-from .schema import Cut, Distil, Grow, Merge, Quantize, Shrink, Sparsify
+from .schema import Cut, Grow, Merge, Quantize, Shrink, Sparsify
+from .schema_training import Distil
 from .shrink import shrink
 from .sparsify import sparsify
 from .step_folder import CHECKPOINTS, STEPS
@@ -87,7 +88,7 @@ def change_structure(work: Work, step: NamedStep, start: State, key: str, tell: 
     if start.name != ORIGINAL:
         result = chained(result, work.opened.model, start.chain, work.example_inputs)
     said = [f"{row.name}: {_scores(row.scores)}" for row in result.steps[1:-1] if row.scores]
-    said += _what_changed(result.plan)
+    said += what_changed(result.plan)
     measured = isinstance(step.options, Cut) and step.options.influence == "divergence"
     told = {"influence": dict(result.influence)} if measured else {}
     return Done(
@@ -141,7 +142,7 @@ def _scores(scores: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
 
 
-def _what_changed(plan: Plan) -> list[str]:
+def what_changed(plan: Plan) -> list[str]:
     """The last plan of a chain, in sentences."""
     gone = [f"{edit.block}: {edit.words}" for edit in (*plan.block_edits, *plan.insertions)]
     units = sum(edit.size - len(edit.keep) for edit in plan.resizes)

@@ -25,6 +25,7 @@ from .gathering import member_name
 from .keys import keys_of
 from .reading import ORIGINAL, NamedStep, Recipe, read_recipe
 from .schema import Cut, Ensemble, Grow, Merge, Quantize, Search, Shrink
+from .schema_training import Regularize
 from .step_folder import finished_keys
 from .work import begin, other_source
 
@@ -187,6 +188,19 @@ def _grow(step: NamedStep, start: _Stand, x: Any, states: Mapping[str, _Stand], 
     return _applied(start, plan, x, "about" if options.where == "influence" else "exact", said)
 
 
+def _regularize(step: NamedStep, start: _Stand, x: Any, states: Mapping[str, _Stand], recipe: Recipe) -> _Stand:
+    assert isinstance(step.options, Regularize)
+    options = step.options
+    if not options.remove:
+        return replace(start, sure="same", said="")
+    if options.budget is None:
+        return replace(start, sure="not known", said=f"as many units as {options.penalty} drives to zero")
+    plan = plan_removal(
+        start.wiring(x), budget=options.budget.budget(), round_to=options.round_to, ignore=options.ignore
+    )
+    return _applied(start, plan, x, "about", f"{len(plan.resizes)} axes narrower")
+
+
 def _quantize(step: NamedStep, start: _Stand, x: Any, states: Mapping[str, _Stand], recipe: Recipe) -> _Stand:
     assert isinstance(step.options, Quantize)
     options = step.options
@@ -220,6 +234,7 @@ _PLANS: Mapping[str, Callable[[NamedStep, _Stand, Any, Mapping[str, _Stand], Rec
     "cut": _cut,
     "merge": _merge,
     "grow": _grow,
+    "regularize": _regularize,
     "quantize": _quantize,
     "ensemble": _ensemble,
 }

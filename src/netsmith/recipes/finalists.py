@@ -1,20 +1,19 @@
-"""The best few of each budget: healed or repaired finely before the choice, and timed where time is limited."""
+"""The best few of each budget: repaired finely, or healed, before the choice, and timed where time is limited."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from random import Random
 
 from ..searches.candidate import Candidate, best_first
 from ..searches.closing_in import closed_in
-from ..searches.fitting import fitted
 from ..searches.referee import Ask, Referee
 from ..searches.steering import Steered, timed
 from ..searches.strategies.uniform import uniform_structure
 from .judging import Workbench
 
-_AIM, _ROUNDS = 0.975, 3
+_ROUNDS = 3
+_NOISE = 0.02  # of a latency: what two timings of one model differ by on a quiet machine
 
 
 def judge_finalists(
@@ -23,7 +22,8 @@ def judge_finalists(
     """The best of each strategy under each budget, and the uniform structure beside them.
 
     Under a budget of time they are first scaled to take as long as it allows; their multiply-accumulates only stood for
-    that.
+    that. Healing starts from layers that were refitted together. From layers that were refitted one by one it starts
+    lower and sometimes ends higher, so the best of each strategy and budget is also healed from there.
     """
     judged, problem = tuple(referee.candidates), referee.problem
     asks: list[Ask] = []
@@ -38,34 +38,49 @@ def judge_finalists(
                 scaled = [closed_in(problem, each, times[number], times[number].others, seed=seed) for each in chosen]
                 chosen = list(dict.fromkeys(each for each in scaled if each is not None))
             asks += [Ask(each, number, origin, finely=True, heal=heal) for each in chosen]
-    limits = [times[number].others if number in times else each for number, each in enumerate(problem.limits)]
-    referee.problem = replace(problem, limits=tuple(limits))
-    referee.judged(asks)
+    allowed = tuple(times[i].others if i in times else each for i, each in enumerate(problem.limits))
+    referee.problem = replace(problem, limits=allowed)
+    if heal:
+        referee.judged(_from_single_repairs(referee.judged(asks)))
+    else:
+        referee.judged(asks)
+
+
+def _from_single_repairs(found: Sequence[Candidate]) -> list[Ask]:
+    """Asks to heal the best of each budget and strategy from layers that were refitted one by one."""
+    best: dict[tuple[int | None, str], Candidate] = {}
+    for candidate in best_first(found):
+        best.setdefault((candidate.budget, candidate.origin), candidate)
+    return [Ask(c.structure, c.budget, c.origin, heal=True) for c in best.values() if c.structure.widths]
 
 
 def time_finalists(referee: Referee, bench: Workbench, times: Mapping[int, Steered]) -> None:
     """Measure the finalists of latency budgets in turns with the original; reject those that are too slow after all.
 
-    Where that leaves none, the best is narrowed by what is missing and judged again, a few times.
+    Each of these is narrowed by what is missing and judged again, a few times.
     """
     for number, steering in times.items():
         todo = [c for c in referee.candidates if c.budget == number and c.rejected is None and _is_final(referee, c)]
         for attempt in range(_ROUNDS):
             found = [_timed(referee, bench, candidate, steering) for candidate in todo]
-            if not found or any(c.rejected is None for c in found) or attempt == _ROUNDS - 1:
+            if attempt == _ROUNDS - 1:
                 break
-            best = max(found, key=lambda c: c.rank)
-            limits = dict(referee.problem.limits[number])
-            slower = (best.cost.latency_ms or 0.0) / steering.limit_ms
-            limits["macs"] = best.cost.macs * _AIM / max(slower, 1.0)
-            narrower = fitted(referee.problem, best.structure, limits, Random(0))
-            heal = bool(referee.specs[best.name]["heal"])
-            asks = [] if narrower is None else [Ask(narrower, number, best.origin, finely=True, heal=heal)]
-            todo = [candidate for candidate in referee.judged(asks) if candidate.rejected is None]
+            asks = [_narrower(referee, each, steering, number) for each in found if each.rejected is not None]
+            judged = referee.judged([ask for ask in asks if ask is not None])
+            todo = [candidate for candidate in judged if candidate.rejected is None]
+
+
+def _narrower(referee: Referee, slow: Candidate, steering: Steered, number: int) -> Ask | None:
+    missing = steering.limit_ms / (slow.cost.latency_ms or steering.limit_ms)
+    stricter = replace(steering, limit_ms=steering.limit_ms * missing)
+    found = closed_in(referee.problem, slow.structure, stricter, steering.others)
+    heal = bool(referee.specs[slow.name]["heal"])
+    return None if found is None else Ask(found, number, slow.origin, finely=True, heal=heal)
 
 
 def _is_final(referee: Referee, candidate: Candidate) -> bool:
-    return bool(referee.specs[candidate.name]["finely"])
+    spec = referee.specs[candidate.name]
+    return bool(spec["finely"] or spec["heal"])
 
 
 def _timed(referee: Referee, bench: Workbench, candidate: Candidate, steering: Steered) -> Candidate:
@@ -73,7 +88,8 @@ def _timed(referee: Referee, bench: Workbench, candidate: Candidate, steering: S
     model = bench.built(referee.specs[candidate.name]).model
     before, after = timed([bench.model, model], bench.example_inputs, steering.engine)
     latency = steering.original_ms * after / before
-    why = f"latency_ms is {latency:,.4g}, above {steering.limit_ms:,.4g}" if latency > steering.limit_ms else None
+    too_slow = latency > steering.limit_ms * (1 + _NOISE)
+    why = f"latency_ms is {latency:,.4g}, above {steering.limit_ms:,.4g}" if too_slow else None
     predicted = None
     if not candidate.structure.cut:
         predicted = steering.predict(referee.problem.sizes(candidate.structure))

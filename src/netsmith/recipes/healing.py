@@ -25,7 +25,7 @@ def check_heal(heal: Any, data: Any) -> None:
             f"heal is a {type(heal).__name__}; give a number of epochs or a function (edited, original) -> trained"
         )
     if isinstance(heal, int) and data is None:
-        raise EvidenceError(f"heal={heal} distils on data, and none was given; pass data=batches")
+        raise EvidenceError(f"heal={heal} distils on data, and none was given; give data")
 
 
 def healed(

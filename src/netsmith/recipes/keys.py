@@ -19,7 +19,9 @@ from .. import __version__
 from ..sources.models import OpenModel
 from ..wiring import fingerprint
 from .reading import ORIGINAL, NamedStep, Recipe
-from .schema import Data, Distil, Ensemble
+from .schema import Ensemble, Evaluate
+from .schema_base import Data
+from .schema_training import Distil
 
 _NOT_DECIDING = ("checkpoint_every", "workers", "ray")  # how it is done, not what comes of it
 
@@ -65,12 +67,14 @@ def _code_named_in(asked: Mapping[str, Any]) -> list[str | None]:
 
 
 def _others(recipe: Recipe, step: NamedStep) -> Iterable[str]:
-    """Earlier steps that a step reads besides the one that it starts from; and weights of other models."""
+    """Earlier steps that a step reads besides the one that it starts from; weights of other models; and other data."""
     if isinstance(step.options, Ensemble):
         return [*step.options.members, *(str(_files(Path(m.rpartition("@")[2]))) for m in step.options.members)]
     if isinstance(step.options, Distil):
         teacher = recipe.teacher_of(step)
         return [teacher, str(_files(Path(teacher.rpartition("@")[2])))]
+    if isinstance(step.options, Evaluate) and step.options.int8:
+        return [str(data_print(recipe.head.data))]
     return []
 
 

@@ -16,6 +16,7 @@ from .reading import NamedStep
 from .schema import Evaluate, Export, Inspect
 from .step_folder import STEPS
 from .steps import measured_steps
+from .timing import timed_engines
 from .work import Done, State, Tell, Work
 
 
@@ -28,7 +29,11 @@ def evaluate(work: Work, step: NamedStep, start: State, key: str, tell: Tell) ->
     tell("measure", 0, 1)
     batches = work.read(data)
     rows = measured_steps({step.name: start.model}, work.example_inputs, lambda model: metric(model, batches))
-    return Done(rows=rows, said=(f"measured on {data.name}",))
+    said, told = [f"measured on {data.name}"], {}
+    if step.options.engines:
+        told["engines"], notes = timed_engines(work, step.options, start, tell)
+        said += notes
+    return Done(rows=rows, told=told, said=tuple(said))
 
 
 def inspect(work: Work, step: NamedStep, start: State, key: str, tell: Tell) -> Done:

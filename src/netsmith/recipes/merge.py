@@ -68,7 +68,7 @@ def merge(
         raise InputError("data is an iterator that can be gone through once; give a list of batches or a DataLoader")
     similar = pairs is not None or threshold is not None
     if not similar and not exact:
-        raise InputError("nothing to do: give pairs (e.g. pairs=2) or threshold (e.g. 0.99), or leave exact=True")
+        raise InputError("nothing to do: give pairs (e.g. 2) or threshold (e.g. 0.99), or let exact merges be made")
     tell = progress or (lambda what, done, total: None)
     tell("trace", 0, 1)
     wiring = trace(model, example_inputs)

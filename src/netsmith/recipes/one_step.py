@@ -22,6 +22,7 @@ from .looking import evaluate, inspect, write_export
 from .metrics import Measure, metric_named
 from .reading import NamedStep
 from .recording import step_record
+from .regularize import regularize_units
 from .schema import Ensemble, Evaluate
 from .searching import search_structures
 from .step_folder import CHECKPOINTS, STEP, STEPS, Finished
@@ -33,6 +34,7 @@ LOADED = "00-load"
 _DO: Mapping[str, Callable[[Work, NamedStep, State, str, Tell], Done]] = {
     "finetune": train,
     "distil": train,
+    "regularize": regularize_units,
     "search": search_structures,
     "ensemble": gather_models,
     "evaluate": evaluate,

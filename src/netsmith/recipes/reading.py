@@ -13,7 +13,9 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import InputError
 from ..sources.datasets import validation_of
-from .schema import STEPS, Data, DataStep, Distil, Ensemble, Evaluate, Head, Quantize, Step
+from .schema import STEPS, Ensemble, Evaluate, Head, Quantize
+from .schema_base import Data, DataStep, Step
+from .schema_training import Distil
 from .yaml_file import Document, Place, parse_yaml, read_yaml
 
 ORIGINAL = "original"
@@ -203,6 +205,8 @@ class _Reading:
                 self.faults.append((place, f"{step.kind} needs data to {wants}; give data: here or above the steps"))
             if isinstance(options, Evaluate) and recipe.data_of(options) is None:
                 self.faults.append((place, "evaluate needs data; give data: here, or eval: above the steps"))
+            if isinstance(options, Evaluate) and options.int8 and recipe.head.data is None:
+                self.faults.append((place, "evaluate calibrates int8 on data; give data: above the steps"))
             if options.changes:
                 kinds = {Quantize: "integers", Ensemble: "ensemble"}
                 made[step.name] = kinds.get(type(options), "floats")

@@ -1,11 +1,10 @@
-"""What ``run.json`` says of a step, and names of parts before and after a plan."""
+"""What ``run.json`` says of a step."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from ..plans import Plan
 from ..reports.filling import cost_record
 from ..reports.record import CheckRecord, ClassesRecord, StepRecord
 from .reading import NamedStep
@@ -34,11 +33,3 @@ def step_record(
         left=dict(done.left),
         said=done.said,
     )
-
-
-def names_after(names: list[str], plan: Plan) -> dict[str, str | None]:
-    """What the steps of a plan make of the names of tensors or modules; None for what they take away."""
-    now: dict[str, str | None] = {name: name for name in names}
-    for step in plan.steps:
-        now = {name: None if other is None else step.renamed(other) for name, other in now.items()}
-    return now

@@ -14,13 +14,13 @@ from torch import nn
 from ..errors import FileError
 from ..plans import Plan
 from ..reports.filling import machine_facts
-from ..reports.record import CandidateRecord, RunRecord, StepRecord, write_run
+from ..reports.record import CandidateRecord, EngineRecord, RunRecord, StepRecord, write_run
 from ..reports.run_page import run_report
 from ..reports.structure import axes_of, blocks_of
+from .chaining import by_first_names
 from .keys import keys_of
 from .one_step import LOADED, finish_step, load_original, state_of
 from .reading import ORIGINAL, NamedStep, read_recipe
-from .recording import names_after
 from .step_folder import STEPS, Finished, drop_earlier, take_finished
 from .work import Work, begin
 
@@ -119,6 +119,7 @@ class _Run:
         self.records: list[StepRecord] = []
         self.influence: dict[str, float] = {}
         self.axes: dict[str, float] = {}
+        self.engines: tuple[EngineRecord, ...] = ()
         self.candidates: tuple[CandidateRecord, ...] = ()
         self.objectives: tuple[str, str] | None = None
         self.last = ORIGINAL
@@ -157,6 +158,8 @@ class _Run:
         self._note(finished, name, cached=found is not None)
         self._note_influence(step, finished)
         self._note_candidates(finished)
+        if "engines" in finished.told:
+            self.engines = tuple(EngineRecord.model_validate(each) for each in finished.told["engines"])
         if step.options.changes:
             work.states[step.name] = state_of(work, step, finished, done, name)
             self.last = step.name
@@ -173,9 +176,7 @@ class _Run:
         plan = self.work.states[step.source].plan
         if plan is None or not finished.told:
             return
-        first = names_after(list(self.work.wiring.parts), plan)
-        told = finished.told.get("influence", {})
-        self.influence |= {name: told[now] for name, now in first.items() if now in told}
+        self.influence |= by_first_names(finished.told.get("influence", {}), self.work.wiring.parts, plan)
         if step.source == ORIGINAL:
             self.axes |= finished.told.get("axes", {})
 
@@ -205,6 +206,7 @@ class _Run:
             axes=() if plan is None else axes_of(work.wiring, plan),
             blocks=() if plan is None else blocks_of(work.wiring, plan, influence=self.influence),
             influence_of_axes=self.axes,
+            engines=self.engines,
             candidates=self.candidates,
             objectives=self.objectives or ("macs", next(iter(self.records[0].scores), "accuracy")),
         )

@@ -5,108 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from ..errors import NetsmithError
-from ..plans import Budget
+from ..costs.engines import ENGINES
 from ..searches import Space
 from ..searches.strategies import STRATEGIES
-from ..training import Training
-from .schema_values import (
-    Amount,
-    Count,
-    Named,
-    Number,
-    Numbers,
-    Several,
-    as_tuple,
-    bare_no,
-    shape,
-    where_to_insert,
-    width,
-)
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
-
-
-class Data(_Strict):
-    """A data set; just its name is enough. ``mean`` and ``std`` are for image files, whose pixels are in 0..1."""
-
-    name: str
-    mean: Numbers | None = None
-    std: Numbers | None = None
-    batch_size: Count = 64
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_its_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
-
-
-class Limits(_Strict):
-    """Of a budget, as in ``netsmith.Budget``: shares are of the model that the step is given."""
-
-    macs: Amount = None
-    params: Amount = None
-    bytes: Amount = None
-    latency_ms: Amount = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _given(cls, value: Any) -> Any:
-        return {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
-
-    @model_validator(mode="after")
-    def _of_a_budget(self) -> Limits:
-        _ours(self.budget)
-        return self
-
-    def budget(self) -> Budget:
-        return Budget(macs=self.macs, params=self.params, bytes=self.bytes, latency_ms=self.latency_ms)
-
-
-def _ours(make: Any) -> None:
-    """What the called function itself would refuse is refused here, where the line is known."""
-    try:
-        make()
-    except NetsmithError as error:
-        raise ValueError(str(error)) from None
-
-
-class Step(_Strict):
-    """What every step takes.
-
-    Attributes:
-        name: of its folder, and for later steps to refer to; default: the kind of the step.
-        from_: the step whose model is taken ("from" in YAML), or "original"; default: the step before.
-    """
-
-    changes: ClassVar[bool] = True  # makes another model
-    trains: ClassVar[bool] = False
-
-    name: Named | None = None
-    from_: str | None = Field(default=None, alias="from")
-
-    @property
-    def wants_data(self) -> str | None:
-        """What the step, as it is asked for, cannot do without data; None where it can."""
-        return None
-
-    def asked(self) -> dict[str, Any]:
-        """All options after defaults, but those that only name and join steps; plain values."""
-        return self.model_dump(mode="json", by_alias=True, exclude={"name", "from_", "data"})
-
-
-class DataStep(Step):
-    """A step with data of its own; without ``data`` it takes the recipe's, and ``data: null`` means none."""
-
-    data: Data | None = None
+from .schema_base import Data, DataStep, Limits, Saving, Step, Strict, one_of, ours, saving
+from .schema_training import Distil, Finetune, Regularize
+from .schema_values import Amount, Count, Number, Numbers, Several, as_tuple, bare_no, shape, where_to_insert, width
 
 
 class Shrink(DataStep):
-    budget: Limits
+    budget: Saving
     heal: Count | None = None
     score: str | None = None
     round_to: Count | None = None
@@ -120,7 +30,7 @@ class Shrink(DataStep):
 
 class Cut(DataStep):
     blocks: Count | None = None
-    budget: Limits | None = None
+    budget: Saving | None = None
     threshold: Annotated[Number, Field(gt=0)] | None = None
     influence: Literal["divergence", "cosine", "taylor"] = "divergence"
     branches: bool = True
@@ -128,7 +38,7 @@ class Cut(DataStep):
 
     @model_validator(mode="after")
     def _one(self) -> Cut:
-        _one_of(self, "blocks", "budget", "threshold")
+        one_of(self, "blocks", "budget", "threshold")
         return self
 
     @property
@@ -183,7 +93,7 @@ class Sparsify(DataStep):
 
     @model_validator(mode="after")
     def _one(self) -> Sparsify:
-        _one_of(self, "threshold", "share", "pattern")
+        one_of(self, "threshold", "share", "pattern")
         return self
 
     @property
@@ -193,7 +103,7 @@ class Sparsify(DataStep):
 
 class Quantize(DataStep):
     scheme: Literal["int8", "int4", "dynamic-int8"] | None = None
-    budget: Limits | None = None
+    budget: Saving | None = None
     group: Annotated[int, Field(ge=0)] = 0
     clip: Literal["max", "percentile", "mse", "kl"] = "max"
     ignore: Several = ()
@@ -201,7 +111,7 @@ class Quantize(DataStep):
 
     @model_validator(mode="after")
     def _one(self) -> Quantize:
-        _one_of(self, "scheme", "budget")
+        one_of(self, "scheme", "budget")
         return self
 
     @property
@@ -211,7 +121,7 @@ class Quantize(DataStep):
         return None if self.budget is None else "choose precisions for a budget"
 
 
-class SearchSpace(_Strict):
+class SearchSpace(Strict):
     """As ``netsmith.searches.Space``, without precisions: ``quantize`` comes after the search."""
 
     widths: bool = True
@@ -225,7 +135,7 @@ class SearchSpace(_Strict):
 
     @model_validator(mode="after")
     def _of_a_space(self) -> SearchSpace:
-        _ours(self.space)
+        ours(self.space)
         return self
 
     def space(self) -> Space:
@@ -250,6 +160,8 @@ class Search(DataStep):
     def _known(self) -> Search:
         if not self.budgets:
             raise ValueError("needs one budget at least")
+        for budget in () if self.space.growth else self.budgets:
+            saving(budget)
         unknown = [name for name in self.strategy if name not in STRATEGIES]
         if unknown:
             raise ValueError(f"has no strategy {unknown[0]!r}; there are {', '.join(STRATEGIES)}")
@@ -258,58 +170,6 @@ class Search(DataStep):
     @property
     def wants_data(self) -> str | None:
         return "repair structures with"
-
-
-class _Training(DataStep):
-    """The fields of ``netsmith.training.Training``; the seed is the recipe's, and checkpoints are kept by the run."""
-
-    trains: ClassVar[bool] = True
-
-    epochs: int | None = None
-    steps: int | None = None
-    lr: Number = 0.01
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    momentum: Number = 0.9
-    weight_decay: Number = 5e-4
-    warmup: Number = 0.1
-    clip: Number | None = 1.0
-    accumulate: int = 1
-    precision: Annotated[Literal["no", "bf16", "fp16"], BeforeValidator(bare_no)] = "no"
-    validate_every: int | None = None
-    patience: int | None = None
-    checkpoint_every: int = 100
-
-    @model_validator(mode="after")
-    def _as_training(self) -> _Training:
-        _ours(self.training)
-        return self
-
-    def training(self, **more: Any) -> Training:
-        return Training(**{name: getattr(self, name) for name in _Training.own()}, **more)
-
-    @staticmethod
-    def own() -> tuple[str, ...]:
-        """Names of the fields that ``Training`` has too."""
-        return tuple(name for name in _Training.model_fields if name not in DataStep.model_fields)
-
-
-class Finetune(_Training):
-    @property
-    def wants_data(self) -> str | None:
-        return "train on"
-
-
-class Distil(_Training):
-    """Without ``teacher``, from the model before its structure was changed: the original, or what it was trained to."""
-
-    temperature: Annotated[Number, Field(gt=0)] = 4.0
-    alpha: Annotated[Number, Field(ge=0, le=1)] = 0.0
-    class_dim: int = -1
-    teacher: str | None = None  # a step's name, "original", or MODEL or MODEL@FILE
-
-    @property
-    def wants_data(self) -> str | None:
-        return "learn on"
 
 
 class Ensemble(DataStep):
@@ -336,11 +196,27 @@ class Ensemble(DataStep):
 
 
 class Evaluate(DataStep):
-    """Measures on ``data``, or on the recipe's ``eval``."""
+    """Measures on ``data``, or on the recipe's ``eval``.
+
+    Attributes:
+        engines: "all", or some: times the original and the model under them, in every precision they have.
+        int8: also in int8, calibrated on the recipe's ``data``.
+    """
 
     changes: ClassVar[bool] = False
 
     metric: str | None = None
+    engines: Several = ()
+    int8: bool = False
+
+    @model_validator(mode="after")
+    def _known(self) -> Evaluate:
+        unknown = [name for name in self.engines if name not in (*ENGINES, "all")]
+        if unknown:
+            raise ValueError(f"has no engine {unknown[0]!r}; there are {', '.join(ENGINES)}, or all of them: all")
+        if self.int8 and not self.engines:
+            raise ValueError("takes int8 with engines: it says in which precisions they are timed")
+        return self
 
 
 class Inspect(DataStep):
@@ -376,6 +252,7 @@ STEPS: Mapping[str, type[Step]] = {
     "merge": Merge,
     "grow": Grow,
     "sparsify": Sparsify,
+    "regularize": Regularize,
     "finetune": Finetune,
     "distil": Distil,
     "quantize": Quantize,
@@ -388,7 +265,7 @@ STEPS: Mapping[str, type[Step]] = {
 }
 
 
-class Head(_Strict):
+class Head(Strict):
     """What stands above the steps: the same text as on the command line.
 
     Attributes:
@@ -410,8 +287,3 @@ class Head(_Strict):
     metric: str = "accuracy"
     seed: Annotated[int, Field(ge=0)] = 0
     title: str | None = None
-
-
-def _one_of(step: BaseModel, *names: str) -> None:
-    if sum(getattr(step, name) is not None for name in names) != 1:
-        raise ValueError(f"takes one of {', '.join(names[:-1])} and {names[-1]}")

@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..evidence import influence
 from ..evidence.masks import Mask
 from ..plans import Budget
+from ..plans.budget import check_saving
 from ..searches import Curves, measure_curves
 from ..searches.candidate import Candidate
 from ..searches.problem import Problem
@@ -67,7 +68,7 @@ def search(
         model: a trained model; not changed.
         example_inputs: one call's inputs.
         data: batches, each ``x`` or ``(x, y)``, to repair and to heal with; can be gone through several times.
-        budgets: what results may cost; one or several.
+        budgets: what results may cost; one or several. Shares above 100 % only where ``space`` has growth.
         evaluate: called with a model in eval mode, returns a score, or several by name. Choose on validation data.
             None: how far the outputs are from the original's.
         space: what may change; None: widths.
@@ -77,7 +78,8 @@ def search(
         trials: structures judged in all by a strategy, shared among the budgets; finalists come on top.
         time: seconds after which no further generation is begun. What is found then depends on the machine's speed.
         heal: epochs of distillation from the model on ``data``, or ``(edited, original) -> trained``, for finalists,
-            after their layers are refitted together; kept where the score is no worse for it. None: nothing is trained.
+            after their layers are refitted together, and for the best of them also without that; kept where the score
+            is no worse for it. None: nothing is trained.
         finalists: how many of each budget and strategy are healed, ≥ 1.
         maximize, minimize: name of the score that decides; None: the first that ``evaluate`` gives, higher is better.
         mask: as in ``shrink``.
@@ -111,6 +113,8 @@ def search(
     wiring = trace(model, example_inputs)
     space = Space() if space is None else space
     menus = find_menus(wiring, space)
+    for budget in () if space.growth else wanted:
+        check_saving(budget)
     tell("evaluate", 0, 1)
     scores = scores_of(evaluate, model) or {"divergence": 0.0}
     objective, higher = objective_of(scores, evaluate, maximize, minimize)

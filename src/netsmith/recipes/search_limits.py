@@ -37,7 +37,10 @@ def limits_of(
         if budget.latency_ms is not None:
             tell("latency", number, len(budgets))
             if not problem.menus.widths:
-                raise InputError("a budget of latency is kept by widths; give a space with widths=True")
+                raise InputError(
+                    "a budget of latency is kept by widths, and this search may not change any; "
+                    "let the space have widths"
+                )
             table = table or latency_table(problem.wiring, problem.menus.widths, round_to=problem.round_to)
             made = partial(_divided, problem, allowed, seed)
             found = steered(problem, partial(_latency_limit, budget, whole), made, table, engine=engine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from ..errors import InputError
 from ..files import save
 from ..files.folder import new_folder
 from ..sources.saved import SOURCE, source_text
-from .chaining import chained
+from .chaining import Earlier
 from .doing import checks_of
 from .metrics import LOWER
 from .reading import ORIGINAL, NamedStep
@@ -57,18 +58,17 @@ def search_structures(work: Work, step: NamedStep, start: State, key: str, tell:
         progress=tell,
         **better,
     )
+    if start.name != ORIGINAL:
+        study = replace(study, earlier=Earlier(work.opened.model, start.chain))
     best = study.best()
     result = study.build(best)
-    if start.name != ORIGINAL:
-        result = chained(result, work.opened.model, start.chain, work.example_inputs)
     plan = result.plan
     text = source_text(work.source, work.digest)
 
     def keep(folder: Path, beside: Mapping[str, str]) -> None:
         with new_folder(folder) as staged:
             save(result.model, staged, plan=plan, beside={**beside, SOURCE: text})
-            if start.name == ORIGINAL:  # else the points' plans are not for what source.json builds
-                study.save(staged / STUDY, title=step.name, model=work.source.model, beside={SOURCE: text})
+            study.save(staged / STUDY, title=step.name, model=work.source.model, beside={SOURCE: text})
 
     said = f"{len(study.candidates)} structures tried; {best.name} is the best under the first budget"
     checks = checks_of(result.verdict)

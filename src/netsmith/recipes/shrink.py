@@ -15,6 +15,7 @@ from ..evidence import device_of
 from ..evidence.masks import Mask
 from ..evidence.products import check_precision, products_in
 from ..plans import Budget, Plan, plan_removal
+from ..plans.budget import check_saving
 from ..recovery import Repaired, compensate, recalibrate, refine
 from ..scores import Score, magnitude, with_evidence
 from ..scores.named import score_named
@@ -143,8 +144,7 @@ def _silent(what: str, done: int, total: int) -> None: ...
 
 def _check(model: Any, budget: Any, data: Any, evaluate: Any, heal: Any, seed: Any, precision: Any) -> None:
     check_model(model)
-    if not isinstance(budget, Budget):
-        raise InputError(f"budget is a {type(budget).__name__}; give e.g. netsmith.Budget(macs=0.5)")
+    check_saving(budget)
     if not isinstance(seed, int):
         raise InputError(f"seed={seed!r} is a {type(seed).__name__}; give an int")
     check_heal(heal, data)

@@ -68,9 +68,11 @@ def sparsify(
     if isinstance(data, Iterator):
         raise InputError("data is an iterator that can be gone through once; give a list of batches or a DataLoader")
     if criterion == "sparsegpt" and data is None:
-        raise EvidenceError("criterion 'sparsegpt' is computed from data, and none was given; pass data=batches")
+        raise EvidenceError("criterion 'sparsegpt' is computed from data, and none was given; give data")
     if criterion == "sparsegpt" and not repair:
-        raise InputError("criterion 'sparsegpt' chooses while it repairs; give 'wanda' with repair=False")
+        raise InputError(
+            "criterion 'sparsegpt' chooses while it repairs; to choose without repair, take criterion 'wanda'"
+        )
     if criterion == "sparsegpt" and threshold is not None:
         raise InputError("criterion 'sparsegpt' takes a share or a pattern, no threshold")
     tell = progress or (lambda what, done, total: None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,13 @@ from ..checks import verify
 from ..costs import Cost
 from ..errors import BudgetError, InputError, UnknownNameError
 from ..plans import Budget, Plan
+from ..plans.budget import kept_already
 from ..recovery import Repaired
 from ..reports.record import RunRecord
 from ..searches.candidate import Candidate, best_first, front
 from ..searches.space import Menus
 from ..searches.steering import Steered
+from .chaining import Earlier
 from .judging import Workbench
 from .result import Result
 from .steps import measured_steps
@@ -41,6 +43,7 @@ class Study:
         seconds: for everything.
         latency: number of a budget of latency -> what was asked, predicted and measured.
         influence: of the blocks that might go.
+        earlier: what made the model that was searched from, where plans are to be for what that was made from.
     """
 
     original: Candidate
@@ -55,6 +58,7 @@ class Study:
     seconds: float = 0.0
     latency: Mapping[int, Steered] = field(default_factory=dict)
     influence: Mapping[str, float] = field(default_factory=dict)
+    earlier: Earlier | None = field(default=None, repr=False)
 
     def __getitem__(self, name: str) -> Candidate:
         for candidate in self.candidates:
@@ -132,21 +136,23 @@ class Study:
     def built(self, candidate: Candidate) -> Repaired:
         """The candidate's model and plan: read where they were kept, else made again, the same way."""
         self._check(candidate)
-        return self.workbench.built(self.specs[candidate.name])
+        done = self.workbench.built(self.specs[candidate.name])
+        return done if self.earlier is None else replace(done, plan=done.plan.after(self.earlier.plan))
 
     def build(self, candidate: Candidate) -> Result:
         """The candidate as a verified model: built as it was judged, with weights from the parent.
 
         Returns:
-            As of ``shrink``: model, plan, verdict, and the steps "original" and "search".
+            As of ``shrink``: model, plan, verdict, and the steps "original" ("before" of what was changed earlier) and
+            "search".
 
         Raises:
             InputError: the candidate is of another study.
         """
-        done = self.built(candidate)
-        bench = self.workbench
-        verdict = verify(bench.model, done.model, done.plan, bench.example_inputs)
-        models = {"original": bench.model, "search": done.model}
+        done, bench = self.built(candidate), self.workbench
+        original = bench.model if self.earlier is None else self.earlier.original
+        verdict = verify(original, done.model, done.plan, bench.example_inputs)
+        models = {"original" if self.earlier is None else "before": bench.model, "search": done.model}
         return Result(done.model, done.plan, verdict, measured_steps(models, bench.example_inputs, bench.evaluate))
 
     def plan(self, candidate: Candidate) -> Plan:
@@ -165,6 +171,11 @@ class Study:
         """
         write_study(self, Path(folder), **told)
 
+    def _kept(self, budget: Budget) -> dict[str, str]:
+        limits = budget.limits(self.original.cost)
+        known = all((cost := getattr(self.original.cost, name)) is not None and cost <= limits[name] for name in limits)
+        return kept_already(budget, self.original.cost) if known and not self.asked["space"]["growth"] else {}
+
     def _check(self, candidate: Candidate) -> None:
         if not isinstance(candidate, Candidate):
             raise InputError(
@@ -180,6 +191,7 @@ class Study:
             f"{'highest' if self.maximize else 'lowest'} {self.objective}",
             _line("original", self.original, whole),
         ]
+        lines += [f"  {budget}: {it} {why}" for budget in self.budgets for it, why in self._kept(budget).items()]
         return "\n".join([*lines, *(_line(c.name, c, whole) for c in reversed(self.front()))])
 
 

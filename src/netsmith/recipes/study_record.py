@@ -14,6 +14,8 @@ from ..files import save
 from ..reports.filling import cost_record, record_of
 from ..reports.record import CandidateRecord, RunRecord, write_run
 from ..searches.candidate import Candidate
+from ..wiring import trace
+from .chaining import by_first_names
 
 if TYPE_CHECKING:
     from .study import Study
@@ -39,9 +41,13 @@ def study_record(
     """
     front = {candidate.name for candidate in study.front(study.cost)}
     best = study.chosen()
+    wiring, influence = study.workbench.wiring, study.influence
+    if study.earlier is not None:
+        wiring = trace(study.earlier.original, study.workbench.example_inputs)
+        influence = by_first_names(influence, wiring.parts, study.earlier.plan)
     record = record_of(
         study.build(best[0]),
-        study.workbench.wiring,
+        wiring,
         title=title,
         model=model or type(study.workbench.model).__name__,
         kind="search",
@@ -49,7 +55,7 @@ def study_record(
         asked=asked if asked is not None else study.asked,
         seed=int(study.asked["seed"]),
         seconds=study.seconds,
-        influence=study.influence or None,
+        influence=influence or None,
     )
     names = {candidate.name for candidate in best}
     candidates = tuple(

@@ -20,7 +20,7 @@ from .extras import check_extras
 from .metrics import Measure, metric_named
 from .reading import ORIGINAL, Recipe
 from .result import Step as Row
-from .schema import Data, Step
+from .schema_base import Data, Step
 
 Tell = Callable[[str, int, int], None]
 """(what is being done, done, in all)"""

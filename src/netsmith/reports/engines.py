@@ -13,7 +13,7 @@ from rich.table import Table
 from ..costs import Cost, Timing, fastest
 from .numbers import NONE
 
-_CLOSE = 0.05  # of the largest output: what a recommendation may differ from float32
+CLOSE = 0.05  # of the largest output: what a recommendation may differ from float32
 _SMALLER, _FASTER = 0.9, 0.95
 
 
@@ -49,7 +49,7 @@ def engine_notes(timings: Sequence[Timing], costs: Mapping[str, Cost]) -> list[s
     """
     notes = []
     for model in costs:
-        best = fastest(timings, model, _CLOSE)
+        best = fastest(timings, model, CLOSE)
         if best is not None:
             notes.append(
                 f"fastest for {model}: {best.engine} in {best.precision}, {best.latency_ms:.2f} ms, outputs within "
@@ -66,7 +66,7 @@ def engine_notes(timings: Sequence[Timing], costs: Mapping[str, Cost]) -> list[s
 
 def engines_json(timings: Sequence[Timing], costs: Mapping[str, Cost]) -> dict[str, Any]:
     """The timings, the fastest of each model, and the notes."""
-    best = {model: fastest(timings, model, _CLOSE) for model in costs}
+    best = {model: fastest(timings, model, CLOSE) for model in costs}
     return {
         "timings": [asdict(t) for t in timings],
         "fastest": {model: None if t is None else asdict(t) for model, t in best.items()},
@@ -77,20 +77,31 @@ def engines_json(timings: Sequence[Timing], costs: Mapping[str, Cost]) -> dict[s
 def _not_faster(timings: Sequence[Timing], costs: Mapping[str, Cost], model: str) -> list[str]:
     first = next(iter(costs))
     share = costs[model].macs / max(costs[first].macs, 1)
-    if share > _SMALLER:
-        return []
     before = {(t.engine, t.precision): t.latency_ms for t in timings if t.model == first}
-    slow = []
+    shares = {}
     for t in timings:
         base = before.get((t.engine, t.precision))
-        if t.model == model and t.latency_ms is not None and base and t.latency_ms > _FASTER * base:
-            slow.append(f"{t.engine} {t.precision} ({t.latency_ms / base:.0%} of the time)")
-    if not slow:
-        return []
-    return [
-        f"{model} has {share:.0%} of the MACs of {first}, and is no faster under {', '.join(slow)}: at this size the "
+        if t.model == model and t.latency_ms is not None and base:
+            shares[f"{t.engine} {t.precision}"] = t.latency_ms / base
+    said = not_faster(share, shares, model, first)
+    return [] if said is None else [said]
+
+
+def not_faster(macs: float | None, times: Mapping[str, float], model: str, first: str) -> str | None:
+    """The warning where structure got smaller and time did not; None where it did, or nothing got smaller.
+
+    Args:
+        macs: share of the first model's that the model has.
+        times: engine and precision -> the model's time as a share of the first's.
+        model, first: what they are called.
+    """
+    slow = [f"{name} ({time:.0%} of the time)" for name, time in times.items() if time > _FASTER]
+    if macs is None or macs > _SMALLER or not slow:
+        return None
+    return (
+        f"{model} has {macs:.0%} of the MACs of {first}, and is no faster under {', '.join(slow)}: at this size the "
         "time goes elsewhere (memory traffic, overhead of each call)"
-    ]
+    )
 
 
 def _time(timing: Timing) -> str:

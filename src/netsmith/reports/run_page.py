@@ -15,6 +15,7 @@ from .numbers import compact, percent, score_text, share
 from .page import page, write_html
 from .record import RunRecord, read_run
 from .run_classes import classes
+from .run_engines import engines
 from .sentence import original_of, result_of, result_sentence
 from .silhouette import silhouette
 
@@ -63,7 +64,7 @@ def _sections(run: RunRecord) -> list[Section]:
         Section("blocks", "Blocks", sections.blocks(run)),
         Section("classes", "Class by class", classes(run)),
         Section("latency", "Latency, predicted and measured", sections.latency(run)),
-        Section("engines", "Engines", sections.engines(run)),
+        Section("engines", "Engines", engines(run)),
         Section("left", "What stayed as it is, and why", sections.left(run)),
         Section("checks", "Is it true?", sections.checks(run)),
         Section("again", "Do it again", again(run)),

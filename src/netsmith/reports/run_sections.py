@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from .elements import Cell, details, name, paragraph, table, words
 from .influence import AXES, BLOCKS, shares
 from .numbers import NONE, compact, percent, score_text, share
-from .record import CostRecord, EngineRecord, RunRecord
+from .record import CostRecord, RunRecord
 from .steps import time_note
-
-CLOSE = 0.05  # of the largest output: what an engine that is recommended may differ from float32
 
 
 def steps(run: RunRecord) -> str:
@@ -96,42 +92,6 @@ def latency(run: RunRecord) -> str:
         return ""
     said = f"Predicted as the sum of the parts' measured times; off by {sum(errors) / len(errors):.1%} on average."
     return paragraph(said) + table("Latency", ("model", "predicted, ms", "measured, ms", "error"), rows)
-
-
-def engines(run: RunRecord) -> str:
-    """Milliseconds under each engine; the fastest whose outputs stay close is recommended."""
-    if not run.engines:
-        return ""
-    best = fastest(run.engines)
-    rows = []
-    for row in run.engines:
-        notes = [row.why or "", "recommended" if row is best else ""]
-        rows.append(
-            [
-                Cell(row.engine, number=False),
-                words(row.precision),
-                Cell(str(row.batch)),
-                Cell(NONE if row.original_ms is None else f"{row.original_ms:.2f}"),
-                Cell(NONE if row.result_ms is None else f"{row.result_ms:.2f}"),
-                Cell(percent(share(row.result_ms, row.original_ms))),
-                Cell(NONE if row.difference is None else f"{row.difference:.1e}"),
-                words("; ".join(note for note in notes if note)),
-            ]
-        )
-    headings = ("engine", "precision", "batch", "original, ms", "result, ms", "share", "difference", "")
-    said = "No engine ran the result."
-    if best is not None:
-        said = (
-            f"Use {best.engine} in {best.precision}: {best.result_ms:.2f} ms for a batch of {best.batch}, the fastest "
-            "measured here whose outputs stay within 5% of the largest."
-        )
-    return paragraph(said) + table("Engines", headings, rows)
-
-
-def fastest(rows: Sequence[EngineRecord]) -> EngineRecord | None:
-    """The quickest for an example whose outputs, where they were compared, stay close to eager float32."""
-    fit = [row for row in rows if row.result_ms is not None and not row.why and (row.difference or 0.0) <= CLOSE]
-    return min(fit, key=lambda row: (row.result_ms or 0.0) / max(row.batch, 1), default=None)
 
 
 def _costs(cost: CostRecord | None, original: CostRecord | None, peak: bool) -> list[Cell]:

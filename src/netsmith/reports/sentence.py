@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .numbers import compact, percent, score_text, share
 from .record import CostRecord, RunRecord, StepRecord
+from .run_engines import fastest
 
 
 def result_sentence(run: RunRecord) -> str:
@@ -12,6 +13,7 @@ def result_sentence(run: RunRecord) -> str:
     parts = [_tried(run)] if run.candidates else []
     if len(measured) > 1:
         parts += [_costs(measured[0], measured[-1]), _scores(measured[0], measured[-1])]
+    parts.append(_engine(run))
     parts.append(_proof(run))
     said = "; ".join(part for part in parts if part)
     return f"{said[:1].upper()}{said[1:]}." if said else "Nothing was measured."
@@ -68,6 +70,14 @@ def _scores(first: StepRecord, last: StepRecord) -> str:
 
 def _change(before: float, after: float) -> str:
     return "unchanged" if before == after else f"before: {score_text(before)}, {after - before:+.4f}"
+
+
+def _engine(run: RunRecord) -> str:
+    best = fastest(run.engines)
+    if best is None:
+        return ""
+    examples = "one example" if best.batch == 1 else f"{best.batch:,} examples"
+    return f"it is fastest here with {best.engine} in {best.precision} ({best.result_ms:.2f} ms for {examples})"
 
 
 def _proof(run: RunRecord) -> str:

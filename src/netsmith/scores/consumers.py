@@ -67,5 +67,6 @@ def consumers_of(axis: Axis, weights: Weights, activations: Activations) -> list
 def nothing_gathered(axis: Axis, what: str) -> EvidenceError:
     """The error for an axis that no gathered layer reads."""
     return EvidenceError(
-        f"no layer that reads axis {axis.name!r} has {what}; give otherwise=scores.magnitude, or ignore the axis"
+        f"no layer that reads axis {axis.name!r} has {what}; ignore the axis, or take another score (in Python, for "
+        "such axes: otherwise=scores.magnitude)"
     )

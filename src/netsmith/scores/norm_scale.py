@@ -47,7 +47,8 @@ def norm_scale(
     if not any(m.trainable for m in members):
         if otherwise is None:
             raise EvidenceError(
-                f"axis {axis.name!r} has no normalization; give otherwise=scores.magnitude, or ignore it"
+                f"axis {axis.name!r} has no normalization; ignore it, or take another score (in Python, "
+                "for such axes: otherwise=scores.magnitude)"
             )
         return otherwise(axis, weights)
     return magnitude(Axis(axis.name, axis.size, axis.frozen, members), weights, p=1)

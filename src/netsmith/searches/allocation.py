@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from ..costs import predict
-from ..errors import BudgetError, InputError
+from ..errors import BudgetError
 from ..evidence.masks import Mask
 from ..plans import Budget, Plan
+from ..plans.budget import check_saving, kept_already
 from ..plans.protection import protected_axes
 from ..plans.removal import check_options, fit_check
 from ..plans.sizing import changeable_axes, solve
@@ -61,7 +62,7 @@ def plan_allocation(
     Example:
         >>> plan = plan_allocation(wiring, budget=Budget(macs=0.5), data=batches)  # doctest: +SKIP
     """
-    _check(budget)
+    check_saving(budget)
     check_options(wiring, magnitude if score is None else score, round_to, cut)
     names = changeable_axes(wiring, protected_axes(wiring, ignore), cut)
     narrowest = [sizes_at(wiring, group, 0.0, round_to) for group in axes_together(wiring, names, round_to)[0]]
@@ -92,7 +93,7 @@ def allocate(curves: Curves, budget: Budget) -> Plan:
 
     Source: marginal analysis, Fox, Management Science 13(3), 1966; optimal for convex curves and additive costs.
     """
-    _check(budget)
+    check_saving(budget)
     wiring, left = curves.wiring, dict(curves.left or {})
     while True:
         usable = [curve for curve in curves.curves if not left.keys() & set(curve.axes)]
@@ -106,12 +107,9 @@ def allocate(curves: Curves, budget: Budget) -> Plan:
         for name in curves.ranks
         if sizing.sizes[name] != wiring.sizes[name]
     }
+    if not chosen:
+        left |= kept_already(budget, predict(wiring, wiring.sizes))
     return plan_for(wiring, sizing, chosen, left)
-
-
-def _check(budget: object) -> None:
-    if not isinstance(budget, Budget):
-        raise InputError(f"budget is a {type(budget).__name__}; give e.g. netsmith.Budget(macs=0.5)")
 
 
 def _check_floor(wiring: Wiring, budget: Budget, narrowest: Iterable[Mapping[str, int]]) -> None:

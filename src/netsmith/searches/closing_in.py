@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from random import Random
 
@@ -15,9 +15,9 @@ from ..wiring.proof import resized_copy
 from . import steering
 from .fitting import fitted
 from .problem import Problem
-from .structure import Structure
+from .structure import Structure, structure
 
-_AIM, _CLOSE = 0.98, 0.96  # of the limit: what is aimed at, and what is close enough
+_AIM, _CLOSE, _SAFE = 0.975, 0.96, 0.99  # of the limit: what is aimed at, and from where to where is good enough
 _TIMINGS = 12
 _NUDGE = 0.01  # of the multiply-accumulates, where the next guess gives a structure that was timed before
 
@@ -25,10 +25,11 @@ _NUDGE = 0.01  # of the multiply-accumulates, where the next guess gives a struc
 def closed_in(
     problem: Problem, chosen: Structure, steered: steering.Steered, limits: Mapping[str, float], *, seed: int = 0
 ) -> Structure | None:
-    """The structure with its widths scaled until a copy of arbitrary weights takes 96 to 100 % of a limit of time.
+    """The structure with its widths scaled until a copy of arbitrary weights takes 96 to 99 % of a limit of time.
 
-    Time does not fall evenly with multiply-accumulates: kernels like some widths better than others. So what was too
-    slow says nothing of what is a little wider, and each guess starts from the one before.
+    Time does not fall evenly with multiply-accumulates: kernels like some widths much better than others. So what was
+    too slow says nothing of what is a little wider, and each guess starts from the one before. Where that jumps over
+    the limit, axes take the wider of the two widths one after the other.
 
     Args:
         problem: of the search.
@@ -41,20 +42,47 @@ def closed_in(
         Of the structures that were timed the slowest that keeps the limit; None where none does.
     """
     allowed = steered.limit_ms / steered.original_ms
-    cost = problem.cost(chosen).macs
-    here = fitted(problem, chosen, limits, Random(seed))
     shares: dict[Structure, float] = {}
+
+    def is_close(here: Structure) -> bool:
+        if here not in shares:
+            shares[here] = time_share(problem, here, steered.engine) / allowed
+        return _CLOSE <= shares[here] <= _SAFE
+
+    here = chosen if problem.excess(chosen, limits) <= 1 else fitted(problem, chosen, limits, Random(seed))
+    cost = problem.cost(chosen).macs
     for attempt in range(_TIMINGS):
         if here is not None and here not in shares:
-            shares[here] = share = time_share(problem, here, steered.engine) / allowed
-            if _CLOSE <= share <= 1:
-                break
-            cost = round(problem.cost(here).macs * min(max(_AIM / share, 0.5), 2.0))
+            if is_close(here):
+                return here
+            cost = round(problem.cost(here).macs * min(max(_AIM / shares[here], 0.5), 2.0))
         else:
             cost = round(cost * (1 + (_NUDGE if attempt % 2 else -2 * _NUDGE)))
         most = min(cost, limits.get("macs", cost))
         here = fitted(problem, chosen, {**limits, "macs": most}, Random(seed))
-    return max((s for s, share in shares.items() if share <= 1), key=lambda s: shares[s], default=None)
+    fast = max((s for s in shares if shares[s] <= _SAFE), key=lambda s: shares[s], default=None)
+    slow = min((s for s in shares if shares[s] > _SAFE), key=lambda s: shares[s], default=None)
+    if fast is None or slow is None:
+        return fast
+    for mixed in _between(problem, fast, slow, lambda s: is_close(s) or shares[s] <= _SAFE):
+        if problem.excess(mixed, limits) <= 1 and shares[fast] < shares[mixed] <= _SAFE:
+            fast = mixed
+    return fast
+
+
+def _between(
+    problem: Problem, fast: Structure, slow: Structure, keeps: Callable[[Structure], bool]
+) -> Iterator[Structure]:
+    """Structures with some of the slow one's widths, halving how many of them decide whether the limit is kept."""
+    widths = [dict(s.widths) for s in (fast, slow)]
+    menus = [menu for menu in problem.view(fast.cut).menus if widths[0].get(menu.name) != widths[1].get(menu.name)]
+    low, high = 0, len(menus)
+    while high - low > 1:
+        middle = (low + high) // 2
+        mixed = {m.name: widths[i < middle].get(m.name, m.full) for i, m in enumerate(menus)}
+        here = problem.plain(structure({**widths[0], **mixed}, fast.cut, fast.precision))
+        low, high = (middle, high) if keeps(here) else (low, middle)
+        yield here
 
 
 def time_share(problem: Problem, chosen: Structure, engine: str) -> float:

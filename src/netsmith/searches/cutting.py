@@ -14,6 +14,7 @@ from ..evidence.batches import labelled_batches
 from ..evidence.gradients import Loss
 from ..evidence.influence import KINDS
 from ..plans import Budget, Plan, RemoveBlock, RemoveBranch
+from ..plans.budget import check_saving, kept_already
 from ..wiring import Transition, Wiring
 from .candidates import branch_candidates, candidates, transition_candidates
 from .rounds import Choice, Evaluate, Influence, Progress, Rounds
@@ -102,11 +103,13 @@ def plan_cut(
         if budget is not None and not _enough(rounds, None, budget, limits):
             raise BudgetError(
                 f"the budget cannot be met by cutting: all {len(rounds.edits)} blocks that can go are gone. Give a "
-                "budget above that floor, or remove units as well (plan_removal)"
+                "budget above that floor, or remove units as well (shrink)"
             )
         if blocks is not None:
             _check_count(blocks, len(rounds.edits), rounds.left)
-    return replace(rounds.plan(), left=rounds.left)
+    plan = rounds.plan()
+    kept = kept_already(budget, original) if budget is not None and not plan.edits else {}
+    return replace(plan, left={**rounds.left, **kept})
 
 
 def _saved(budget: Budget | None) -> str:
@@ -145,8 +148,8 @@ def _check(
         raise InputError("give one of blocks (e.g. blocks=2), budget (e.g. Budget(macs=0.7)) and threshold (e.g. 0.01)")
     if blocks is not None and (not isinstance(blocks, int) or isinstance(blocks, bool) or blocks < 1):
         raise InputError(f"blocks={blocks!r} must be an int ≥ 1: how many blocks to cut")
-    if budget is not None and not isinstance(budget, Budget):
-        raise InputError(f"budget is a {type(budget).__name__}; give e.g. netsmith.Budget(macs=0.7)")
+    if budget is not None:
+        check_saving(budget)
     if threshold is not None and not (isinstance(threshold, (int, float)) and threshold > 0):
         raise InputError(f"threshold={threshold!r} must be a number > 0")
     if influence not in KINDS:

@@ -85,8 +85,8 @@ def steered(
 ) -> Steered:
     """Find the multiply-accumulates with which the measured time is between 95 % and 100 % of the limit.
 
-    The table of calls gives the first guess. Each further one follows from what was measured so far: in proportion to
-    what is missing, between the last that was fast enough and the last that was too slow.
+    The table of calls gives the first guess. Each further one follows from the one before, in proportion to what was
+    missing, and faster where that was not enough.
 
     Args:
         problem: of the search.
@@ -101,32 +101,34 @@ def steered(
     wiring = problem.wiring
     whole, parts = float(problem.cost(Structure()).macs), table.predict(wiring.sizes)
     (before,) = timed([wiring.model], wiring.example_inputs, engine)
-    best, fastest = None, before
     if before <= limit_of(before):
         return Steered(engine, limit_of(before), before, whole, before, before, 1, table)
-    low, high = 0.0, whole
+    best, fastest, least, failures = None, before / limit_of(before), 0.0, 0
     guess = _first_guess(problem, made, table, limit_of(before) / before)
     for count in range(2, _MEASUREMENTS + 2):
         chosen = made(guess)
-        share = 0.0  # where nothing keeps the limit, more is needed
-        if chosen is not None:
-            model, sizes = _resized(wiring, problem.sizes(chosen))
-            before, after = timed([wiring.model, model], wiring.example_inputs, engine)
-            share, fastest = after / limit_of(before), min(fastest, after)
-            if share <= 1 and (best is None or guess > best.macs):
-                predicted = table.predict(sizes) * before / parts
-                best = Steered(engine, limit_of(before), before, guess, after, predicted, count, table)
-            if _CLOSE <= share <= 1:
-                break
-        low, high = (guess, high) if share <= 1 else (low, guess)
-        if high - low < _FINEST * whole:
+        if chosen is None:  # nothing is as small as that
+            least = guess
+            guess = (guess + (whole if best is None else best.macs)) / 2
+            continue
+        model, sizes = _resized(wiring, problem.sizes(chosen))
+        before, after = timed([wiring.model, model], wiring.example_inputs, engine)
+        share = after / limit_of(before)
+        fastest = min(fastest, share)
+        failures = 0 if share <= 1 else failures + 1
+        if share <= 1 and (best is None or guess > best.macs):
+            predicted = table.predict(sizes) * before / parts
+            best = Steered(engine, limit_of(before), before, guess, after, predicted, count, table)
+        if _CLOSE <= share <= 1:
             break
-        guess *= _AIM / max(share, 0.1)
-        if not low < guess < high:
-            guess = (low + high) / 2
+        further = guess * max(_AIM / share, 0.1) ** max(failures, 1)
+        if abs(further - guess) < _FINEST * whole:
+            break
+        guess = further if least < further < whole else (guess + (least if further <= least else whole)) / 2
     if best is None:
+        limit = limit_of(before)
         raise BudgetError(
-            f"the budget cannot be met: latency_ms would be {fastest:,.4g}, above {limit_of(before):,.4g}, with the "
+            f"the budget cannot be met: latency_ms would be {fastest * limit:,.4g}, above {limit:,.4g}, with the "
             f"narrowest widths that were tried in {engine}. Give a larger budget"
         )
     return best

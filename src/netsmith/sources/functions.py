@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 import traceback
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ..data.user_files import run_file
 from ..errors import InputError, UnknownNameError
 
 
@@ -71,13 +71,5 @@ def _import_module(name: str) -> ModuleType:
 def _run_file(file: Path) -> ModuleType:
     if not file.is_file():
         raise UnknownNameError(f"there is no file {str(file)!r} (looked in {Path.cwd()})")
-    spec = importlib.util.spec_from_file_location(f"_netsmith_file_{file.stem}", file)
-    if spec is None or spec.loader is None:
-        raise InputError(f"{file} cannot be run as a Python file")
-    folder = str(file.resolve().parent)
-    if folder not in sys.path:
-        sys.path.append(folder)  # so that the file can import what lies beside it
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses in the file look their module up there
-    call_user(str(file), spec.loader.exec_module, module)
-    return module
+    found: ModuleType = call_user(str(file), run_file, file, f"_netsmith_file_{file.stem}")
+    return found

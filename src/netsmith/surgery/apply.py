@@ -100,7 +100,7 @@ def check_fits(model: nn.Module, plan: Plan) -> None:
     raise PlanError(
         f"this plan was made for another model than this {type(model).__name__}: {'; '.join(faults[:4])}"
         f"{f' and {len(faults) - 4} more' if len(faults) > 4 else ''}.\n"
-        "Give the original model (before any change), or make a new plan from trace(model, ...)."
+        "Give the original model (before any change), or make a new plan for this one."
     )
 
 

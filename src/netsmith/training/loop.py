@@ -249,7 +249,9 @@ class Run:
             return None
         if not self.training.resume:
             if (folder / FILE).exists():
-                raise FileError(f"{folder} holds a checkpoint already; go on with resume=True, or give another folder")
+                raise FileError(
+                    f"{folder} holds a checkpoint already; go on by --resume (resume=True), or give another folder"
+                )
             self._tensors()  # what a checkpoint cannot hold is said before the work
             return None
         found = read_checkpoint(folder)

@@ -83,7 +83,9 @@ class Training:
         if self.precision not in PRECISIONS:
             raise InputError(f"precision={self.precision!r} is unknown; there are {', '.join(map(repr, PRECISIONS))}")
         if self.resume and self.checkpoint is None:
-            raise InputError("resume=True needs the folder of the checkpoint: checkpoint='out/run'")
+            raise InputError(
+                "to resume, name the folder of the checkpoint: checkpoint='out/run' (--checkpoint out/run)"
+            )
 
     @property
     def folder(self) -> Path | None:

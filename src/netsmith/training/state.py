@@ -23,7 +23,7 @@ def tensors_of(module: nn.Module, prefix: str) -> dict[str, Tensor]:
     if own:
         raise InputError(
             f"{own[0] or 'the model'} keeps an extra state of its own, which a checkpoint cannot hold; "
-            "train without checkpoint=..."
+            "train without a checkpoint"
         )
     return {f"{prefix}/{name}": tensor for name, tensor in (*module.named_parameters(), *module.named_buffers())}
 

@@ -1,15 +1,20 @@
-"""Work on its way to another process: bytes in memory, never a file. Tensors that share memory still share it there."""
+"""Work on its way to another process: bytes in memory, never a file. Tensors that share memory still share it there.
+
+Files of the user's own, whose functions and classes the work may hold, are named before it and run there first.
+"""
 
 from __future__ import annotations
 
 import functools
 import io
+import json
 import pickle
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 
+from ...data.user_files import files_that_ran, run_again
 from ...errors import InputError
 from .trial import Work
 
@@ -36,11 +41,14 @@ def pack(work: Work, pickler: Any = pickle) -> bytes:
 
 def unpack(parcel: bytes) -> Work:
     """The inverse, in the process that received the parcel from its own parent or driver."""
-    return torch.load(io.BytesIO(parcel), weights_only=False)
+    files, _, content = parcel.partition(b"\n")
+    run_again(json.loads(files))
+    return torch.load(io.BytesIO(content), weights_only=False)
 
 
 def _packed(content: Any, pickler: Any) -> bytes:
     buffer = io.BytesIO()
+    buffer.write(json.dumps(files_that_ran()).encode() + b"\n")
     torch.save(content, buffer, pickle_module=pickler)
     return buffer.getvalue()
 

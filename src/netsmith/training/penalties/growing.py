@@ -36,7 +36,7 @@ def growing(wiring: Wiring, plan: Plan, *, rise: float = 1e-4, every: int = 5, c
     axes = {axis.name: axis for axis in regularized_axes(wiring, ())}
     going = {edit.axis: sorted(set(range(edit.size)) - set(edit.keep)) for edit in plan.resizes if edit.axis in axes}
     if not any(going.values()):
-        raise InputError("the plan removes no unit; make it with keep=... or budget=...")
+        raise InputError("the plan removes no unit, so there is nothing to press; plan for less")
 
     def penalty(model: nn.Module, step: int) -> Tensor:
         parameters = dict(model.named_parameters())
