@@ -182,6 +182,8 @@ def test_shrink_and_verify(file: str) -> None:
     assert data["verdict"]["ok"]
     assert data["steps"][0]["name"] == "original"
     assert data["steps"][-1]["macs"] <= 0.5 * data["steps"][0]["macs"]
+    assert data["seconds"] > 0 and "peak_bytes" in data
+    assert "Planning and repair took" in Path("small/run.json").read_text()
     assert {f.name for f in Path("small").iterdir()} == {
         "model.safetensors",
         "plan.json",

@@ -43,6 +43,7 @@ def test_without_data() -> None:
     assert all(step.scores == {} for step in result.steps)
     assert result.steps[1].cost.macs <= 0.5 * result.steps[0].cost.macs
     assert result.verdict and result.plan.refitted == frozenset()
+    assert result.spent is None and "took" not in str(result)
     assert all(
         torch.equal(a, b)
         for a, b in zip(
@@ -72,6 +73,8 @@ def test_the_table_says_what_is_measured() -> None:
         assert step.cost.latency_ms is not None and step.cost.latency_ms > 0
         assert step.scores == {"accuracy": 0.5, "f1": 0.25}
     text = str(result)
+    assert result.spent is not None and result.spent.seconds > 0
+    assert f"planning and repair took {result.spent}" in text
     assert "repair" in text and "accuracy 0.5000, f1 0.2500" in text and "keeps its promise" in text
 
 
@@ -148,6 +151,21 @@ def test_the_same_seed_gives_the_same_plan_and_weights() -> None:
     assert one.plan == two.plan
     pairs = zip(one.model.state_dict().values(), two.model.state_dict().values(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_two_threads_give_what_one_gives() -> None:
+    model, x, data = task()
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            results.append(shrink(model, x, budget=HALF, data=data))
+    finally:
+        torch.set_num_threads(before)
+    one, two = results
+    assert one.plan == two.plan
+    pairs = zip(one.model.state_dict().values(), two.model.state_dict().values(), strict=True)
+    assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in pairs)
 
 
 def test_a_loader_is_not_disturbed() -> None:

@@ -31,8 +31,8 @@ def each(function: Callable[[Item], Result], items: Iterable[Item], device: torc
         items: one for each call.
         device: that the work is done on.
     """
-    todo, threads = list(items), torch.get_num_threads()
-    if threads < 2 or len(todo) < 2 or (device is not None and device.type != "cpu"):
+    todo, threads = list(items), at_once(device)
+    if threads < 2 or len(todo) < 2:
         return [function(item) for item in todo]
     workers, grad = min(threads, len(todo)), torch.is_grad_enabled()
 
@@ -47,3 +47,8 @@ def each(function: Callable[[Item], Result], items: Iterable[Item], device: torc
         with ThreadPoolExecutor(workers, "batches", begin) as pool:
             waiting = [pool.submit(call, item, contextvars.copy_context()) for item in todo]
             return [one.result() for one in waiting]
+
+
+def at_once(device: torch.device | None = None) -> int:
+    """How many calls of ``each`` run at the same time, at most."""
+    return torch.get_num_threads() if device is None or device.type == "cpu" else 1

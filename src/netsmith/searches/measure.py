@@ -25,7 +25,7 @@ from ..evidence import (
 from ..evidence.formats import channels_last
 from ..evidence.masks import Mask, counted_part, mask_of, sampled_rows
 from ..evidence.patches import input_rows
-from ..evidence.side_by_side import each
+from ..evidence.side_by_side import at_once, each
 from ..plans import Plan
 from ..plans.protection import protected_axes
 from ..plans.removal import check_options
@@ -234,13 +234,13 @@ class _Measuring:
         local |= {width: sum(layer.error for layer in layers) for width, layers in refitted.items()}
         run = {solve(self.wiring, sizes_at(self.wiring, group, s, self.round_to)).sizes[group[0]] for s in _RUN}
         # Without layers to refit nothing tells what lies between.
-        chosen, threads = [w for w in menu if w in run or not refits] or list(menu), torch.get_num_threads()
-        for start in range(0, len(chosen), threads):  # as many copies of the model as threads
-            some = chosen[start : start + threads]
+        chosen, device = [w for w in menu if w in run or not refits] or list(menu), device_of(self.wiring.model)
+        for start in range(0, len(chosen), at_once(device)):  # as many copies of the model as threads
+            some = chosen[start : start + at_once(device)]
             models = [apply(self.wiring.model, menu[width]).eval() for width in some]
             for width, model in zip(some, models, strict=True):
                 write_alone(model, menu[width], refitted[width], tensors)
-            errors |= dict(zip(some, each(self._divergence, models, device_of(models[0])), strict=True))
+            errors |= dict(zip(some, each(self._divergence, models, device), strict=True))
         # What overflows is no width to consider, and none narrower than that is.
         widest = max((width for width, error in errors.items() if not math.isfinite(error)), default=0)
         return Curve(group, interpolated(*({w: e for w, e in d.items() if w > widest} for d in (errors, local))))
