@@ -6,7 +6,7 @@ from typing import Any
 
 from netsmith.plans import Budget
 from netsmith.recipes import Study, search
-from search_problems import accuracy, task
+from search_problems import task
 from trial_work import Killer
 
 
@@ -20,7 +20,6 @@ def test_two_of_four_workers_killed() -> None:
     options: dict[str, Any] = {
         "data": data,
         "budgets": [Budget(macs=0.7), Budget(macs=0.4)],
-        "evaluate": accuracy,
         "strategy": "random",
         "trials": 8,
         "finalists": 2,
