@@ -11,6 +11,7 @@ import typer
 _CONTEXT: ContextVar[typer.Context | None] = ContextVar("context", default=None)
 ARGUMENTS = "arguments"
 _NOT_ASKED = ("out_dir", "json", "debug")
+_STARTS = "what"  # the argument of commands that start from a model or a folder
 
 
 def remember(ctx: typer.Context) -> None:
@@ -39,4 +40,7 @@ def asked() -> dict[str, Any]:
     if ctx is None:
         return {}
     names = {p.name: max(p.opts, key=len).lstrip("-") for p in ctx.command.params if p.name not in _NOT_ASKED}
-    return {names[key]: value for key, value in ctx.params.items() if key in names and value not in (None, (), [])}
+    said = {names[key]: value for key, value in ctx.params.items() if key in names and value not in (None, (), [])}
+    if _STARTS in said and "model" not in said:
+        said = {"model": said.pop(_STARTS), **said}
+    return said

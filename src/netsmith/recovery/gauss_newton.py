@@ -58,7 +58,7 @@ class Fit:
         best = before
         first = least = self._error(judge)
         last, moved, answered, scale, idle, ahead = float("inf"), None, None, _FIRST_SCALE, 0, 0
-        used = 0
+        used, felt = 0, self._few(_SHARES[0])
         for step in range(steps):
             now = self._few(_SHARES[min(step // _STEPS_EACH + ahead, len(_SHARES) - 1)])
             if now != used:
@@ -71,7 +71,7 @@ class Fit:
                 continue
             last = error
             along = [layer.direction(g) for layer, g in zip(self.layers, gradients, strict=True)]
-            towards = self._answer(along, outputs[: self._few(_SHARES[0])], scale)
+            towards = self._answer(along, outputs[:felt], scale)
             here = [layer.parameters for layer in self.layers]
             a, b = self._lengths(along, moved, towards, answered, gradients)
             if not a > 0:
@@ -89,8 +89,10 @@ class Fit:
             else:
                 idle += 1
                 if idle == _PATIENCE:
-                    if used == len(self.batches):
+                    if felt == len(self.batches):
                         break
+                    if used == len(self.batches):  # what is left to gain takes lengths that all of them tell
+                        felt, moved, answered = used, None, None
                     idle, ahead = 0, ahead + 1
         self._move(best)
         return first, least

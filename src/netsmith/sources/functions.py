@@ -11,7 +11,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..data.user_files import run_file
 from ..errors import InputError, UnknownNameError
 
 
@@ -71,5 +70,7 @@ def _import_module(name: str) -> ModuleType:
 def _run_file(file: Path) -> ModuleType:
     if not file.is_file():
         raise UnknownNameError(f"there is no file {str(file)!r} (looked in {Path.cwd()})")
+    from ..data.user_files import run_file  # the room's front door loads torch
+
     found: ModuleType = call_user(str(file), run_file, file, f"_netsmith_file_{file.stem}")
     return found
