@@ -85,11 +85,12 @@ def main() -> None:
 
 def table(document: dict[str, Any]) -> str:
     rows = document["rows"]
+    chosen = ", chosen on validation images for the student without a teacher" if len(document["rates"]) > 1 else ""
     lines = [
         "# What a teacher is worth",
         "",
         f"resnet20 from the same random weights, {document['steps']} steps of the same 128 augmented images each "
-        f"(SGD, peak rate {document['lr']:g}, chosen on validation images for the student without a teacher). The "
+        f"(SGD, peak rate {document['lr']:g}{chosen}). The "
         f"teacher is resnet56-jpeg ({document['teacher']} %). **This is short training**: resnet20-jpeg, trained to "
         "the end, has 87.36 %. One seed. Accuracy in percent on the 5,000 shared test images; by `students.py`.",
         f"{document['date']}, {document['machine']}.",
