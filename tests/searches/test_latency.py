@@ -117,7 +117,7 @@ def test_a_structure_is_scaled_until_it_takes_as_long_as_allowed(
     assert chosen is not None and chosen.cut == cut
     result = closing_in.closed_in(found, chosen, limit, {})
     assert result is not None and result.cut == cut
-    share = closing_in.time_share(found, result, "eager")
+    share = closing_in.time_share(found, closing_in.without(found, cut), result, "eager")
     assert 0.9 * 0.7 <= share <= 0.7 + 1e-9 or result == Structure(cut=cut), share
     narrow = closing_in.closed_in(found, chosen, limit, {"macs": 0.3 * whole})
     assert narrow is not None and found.cost(narrow).macs <= 0.3 * whole

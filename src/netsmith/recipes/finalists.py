@@ -40,10 +40,9 @@ def judge_finalists(
             asks += [Ask(each, number, origin, finely=True, heal=heal) for each in chosen]
     allowed = tuple(times[i].others if i in times else each for i, each in enumerate(problem.limits))
     referee.problem = replace(problem, limits=allowed)
+    found = referee.judged(asks)
     if heal:
-        referee.judged(_from_single_repairs(referee.judged(asks)))
-    else:
-        referee.judged(asks)
+        referee.judged(_from_single_repairs(found))
 
 
 def _from_single_repairs(found: Sequence[Candidate]) -> list[Ask]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 
-from torch import nn
-
 from ..plans import plan_blocks
-from ..plans.widths import proven_sizing
 from ..surgery import apply
-from ..wiring.proof import resized_copy
+from ..wiring import Wiring
 from . import steering
 from .fitting import fitted
 from .problem import Problem
@@ -42,30 +39,31 @@ def closed_in(
         Of the structures that were timed the slowest that keeps the limit; None where none does.
     """
     allowed = steered.limit_ms / steered.original_ms
+    wiring = without(problem, chosen.cut)
     shares: dict[Structure, float] = {}
 
-    def is_close(here: Structure) -> bool:
+    def share(here: Structure) -> float:
         if here not in shares:
-            shares[here] = time_share(problem, here, steered.engine) / allowed
-        return _CLOSE <= shares[here] <= _SAFE
+            shares[here] = time_share(problem, wiring, here, steered.engine) / allowed
+        return shares[here]
 
     here = chosen if problem.excess(chosen, limits) <= 1 else fitted(problem, chosen, limits, Random(seed))
     cost = problem.cost(chosen).macs
     for attempt in range(_TIMINGS):
         if here is not None and here not in shares:
-            if is_close(here):
+            if _CLOSE <= share(here) <= _SAFE:
                 return here
-            cost = round(problem.cost(here).macs * min(max(_AIM / shares[here], 0.5), 2.0))
+            cost = round(problem.cost(here).macs * min(max(_AIM / share(here), 0.5), 2.0))
         else:
             cost = round(cost * (1 + (_NUDGE if attempt % 2 else -2 * _NUDGE)))
         most = min(cost, limits.get("macs", cost))
         here = fitted(problem, chosen, {**limits, "macs": most}, Random(seed))
-    fast = max((s for s in shares if shares[s] <= _SAFE), key=lambda s: shares[s], default=None)
-    slow = min((s for s in shares if shares[s] > _SAFE), key=lambda s: shares[s], default=None)
+    fast = max((s for s in shares if shares[s] <= _SAFE), key=share, default=None)
+    slow = min((s for s in shares if shares[s] > _SAFE), key=share, default=None)
     if fast is None or slow is None:
         return fast
-    for mixed in _between(problem, fast, slow, lambda s: is_close(s) or shares[s] <= _SAFE):
-        if problem.excess(mixed, limits) <= 1 and shares[fast] < shares[mixed] <= _SAFE:
+    for mixed in _between(problem, fast, slow, lambda s: share(s) <= _SAFE):
+        if problem.excess(mixed, limits) <= 1 and share(fast) < share(mixed) <= _SAFE:
             fast = mixed
     return fast
 
@@ -85,17 +83,24 @@ def _between(
         yield here
 
 
-def time_share(problem: Problem, chosen: Structure, engine: str) -> float:
-    """Time of a model of this structure, with arbitrary weights, as a share of the original's at the same moment."""
-    wiring = problem.wiring
-    before, after = steering.timed([wiring.model, _model_of(problem, chosen)], wiring.example_inputs, engine)
+def without(problem: Problem, cut: Sequence[str]) -> Wiring:
+    """Of the model without some blocks, with its weights."""
+    wiring = problem.view(cut).wiring
+    if not cut:
+        return wiring
+    plan = plan_blocks(problem.wiring, [problem.menus.blocks[block] for block in cut])
+    return replace(wiring, model=apply(problem.wiring.model, plan))  # the view has none
+
+
+def time_share(problem: Problem, wiring: Wiring, chosen: Structure, engine: str) -> float:
+    """Time of a model of this structure, with arbitrary weights, as a share of the original's at the same moment.
+
+    Args:
+        problem: of the search.
+        wiring: of the model without the blocks that the structure cuts, see ``without``.
+        chosen: the structure.
+        engine: as in ``costs.compare_engines``.
+    """
+    model, _ = steering.resized_to(wiring, problem.sizes(chosen))
+    before, after = steering.timed([problem.wiring.model, model], wiring.example_inputs, engine)
     return after / before
-
-
-def _model_of(problem: Problem, chosen: Structure) -> nn.Module:
-    wiring = problem.view(chosen.cut).wiring
-    if chosen.cut:  # the view has no weights
-        plan = plan_blocks(problem.wiring, [problem.menus.blocks[block] for block in chosen.cut])
-        wiring = replace(wiring, model=apply(problem.wiring.model, plan))
-    sizing, _ = proven_sizing(wiring, problem.sizes(chosen))
-    return resized_copy(wiring, sizing.sizes, sizing.attributes)

@@ -111,7 +111,7 @@ def steered(
             least = guess
             guess = (guess + (whole if best is None else best.macs)) / 2
             continue
-        model, sizes = _resized(wiring, problem.sizes(chosen))
+        model, sizes = resized_to(wiring, problem.sizes(chosen))
         before, after = timed([wiring.model, model], wiring.example_inputs, engine)
         share = after / limit_of(before)
         fastest = min(fastest, share)
@@ -134,6 +134,12 @@ def steered(
     return best
 
 
+def resized_to(wiring: Wiring, targets: Mapping[str, int]) -> tuple[nn.Module, Mapping[str, int]]:
+    """A model of these widths, and their sizes."""
+    sizing, _ = proven_sizing(wiring, targets)
+    return resized_copy(wiring, sizing.sizes, sizing.attributes), sizing.sizes
+
+
 def _first_guess(
     problem: Problem, made: Callable[[float], Structure | None], table: LatencyTable, share: float
 ) -> float:
@@ -146,9 +152,3 @@ def _first_guess(
         fits = chosen is None or table.predict(proven_sizing(problem.wiring, problem.sizes(chosen))[0].sizes) <= limit
         low, high = (middle, high) if fits else (low, middle)
     return (low + high) / 2
-
-
-def _resized(wiring: Wiring, targets: Mapping[str, int]) -> tuple[nn.Module, Mapping[str, int]]:
-    """A model of these widths, and their sizes."""
-    sizing, _ = proven_sizing(wiring, targets)
-    return resized_copy(wiring, sizing.sizes, sizing.attributes), sizing.sizes
