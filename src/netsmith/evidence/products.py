@@ -16,7 +16,7 @@ import torch
 from ..errors import InputError
 from ..wiring.recorder import function_name
 
-PRECISIONS = ("no", "bf16")
+PRECISIONS = ("auto", "no", "bf16")
 _PRODUCTS = frozenset({"linear", *(f"{kind}{n}d" for kind in ("conv", "conv_transpose") for n in (1, 2, 3))})
 _rounding: ContextVar[bool] = ContextVar("rounding", default=False)
 
@@ -26,7 +26,7 @@ def products_in(precision: str) -> Iterator[None]:
     """Within the block, evidence is gathered and layers are refitted with products in this precision.
 
     Args:
-        precision: "bf16", or "no" for that of the model.
+        precision: "bf16"; "no" for that of the model; "auto": bf16 where the processor multiplies it.
 
     Raises:
         InputError: another precision.
@@ -36,7 +36,7 @@ def products_in(precision: str) -> Iterator[None]:
         ...     plan = plan_allocation(wiring, budget=budget, data=batches)
     """
     check_precision(precision)
-    token = _rounding.set(precision == "bf16")
+    token = _rounding.set(precision == "bf16" or (precision == "auto" and _multiplied()))
     try:
         yield
     finally:
@@ -46,7 +46,16 @@ def products_in(precision: str) -> Iterator[None]:
 def check_precision(precision: Any) -> None:
     """Raises InputError for a precision that ``products_in`` does not know."""
     if precision not in PRECISIONS:
-        raise InputError(f"precision={precision!r} is unknown; there are 'no' (that of the model) and 'bf16'")
+        raise InputError(
+            f"precision={precision!r} is unknown; there are 'no' (that of the model), 'bf16', and 'auto' (bf16 where "
+            "the processor multiplies it)"
+        )
+
+
+def _multiplied() -> bool:
+    """Whether the processor multiplies bfloat16 rather than converting it."""
+    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
 def computed(func: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:

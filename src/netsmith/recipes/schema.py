@@ -21,7 +21,7 @@ class Shrink(DataStep):
     score: str | None = None
     round_to: Count | None = None
     ignore: Several = ()
-    precision: Annotated[Literal["no", "bf16"], BeforeValidator(bare_no)] = "no"
+    precision: Annotated[Literal["auto", "no", "bf16"], BeforeValidator(bare_no)] = "auto"
 
     @property
     def wants_data(self) -> str | None:

@@ -41,7 +41,7 @@ def shrink(
     round_to: int | None = None,
     ignore: Iterable[str] = (),
     mask: Mask | None = None,
-    precision: str = "no",
+    precision: str = "auto",
     progress: Progress | None = None,
 ) -> Result:
     """Make a trained network smaller until it fits a budget, and repair it.
@@ -64,8 +64,9 @@ def shrink(
         round_to, ignore: as in ``plan_removal``.
         mask: inputs -> (examples, positions), false or 0 where padding is, which then does not count; e.g.
             ``lambda x: x["attention_mask"]``.
-        precision: of the products of layers while data is measured and layers are refitted: "bf16" is faster on
-            processors that multiply bfloat16; "no": that of the model, whose own precision never changes.
+        precision: of the products of layers while data is measured and layers are refitted: "bf16", "no" (that of the
+            model), or "auto": bf16 where the processor multiplies it, in half the time. The model's own precision never
+            changes.
         progress: called with (what is being done, done, in all).
 
     Returns:

@@ -10,7 +10,7 @@ from ..evidence import Stop
 from ..evidence.gradients import differentiable
 from ..evidence.masks import sampled_rows
 from ..evidence.patches import input_rows, output_rows, row_count
-from ..evidence.side_by_side import each
+from ..evidence.side_by_side import at_once, each
 from ..evidence.taping import Tape
 from .curvature import FittedLayer
 from .norms import restate
@@ -20,7 +20,7 @@ _FELT = 2  # batches that tell how the result answers to each layer
 _FIRST_SCALE = 0.03  # of the first step along which results are compared: not yet known how far they are linear
 _SECANT = 0.3  # the same, as a share of the last step
 _SHARES, _STEPS_EACH, _FEWEST = (0.25, 0.5, 1.0), 4, 2  # of the batches, for the first steps: few tell the way there
-_PATIENCE = 2  # steps without gain on the judging batch
+_PATIENCE, _GAIN = 2, 0.005  # steps that gain less than this share on the judging batch
 
 
 class Fit:
@@ -84,8 +84,11 @@ class Fit:
             scale = a * _SECANT
             self._move([p + m for p, m in zip(here, moved, strict=True)])
             judged = self._error(judge)
+            gained = judged < (1 - _GAIN) * least
             if judged < least:
-                best, least, idle = [layer.parameters for layer in self.layers], judged, 0
+                best, least = [layer.parameters for layer in self.layers], judged
+            if gained:
+                idle = 0
             else:
                 idle += 1
                 if idle == _PATIENCE:
@@ -186,16 +189,27 @@ class Fit:
     def _see(self) -> None:
         """Second moments of every layer's inputs."""
         count = len(self.batches)
+        seeds = torch.randint(2**31, (count,), generator=self.generator).tolist()
 
-        def look(stop: Stop, out: torch.Tensor) -> torch.Tensor:
-            layer = self.by_call[stop.index]
-            wanted = max(_ROWS_PER_INPUT * layer.inputs // count, 1)
-            chosen = sampled_rows(out, stop.name, wanted, self.generator, run.counted)
-            layer.see(input_rows(stop, chosen), row_count(out, stop.name))
-            return out
+        def seen(batch: tuple[Tape, int]) -> list[tuple[FittedLayer, torch.Tensor, int]]:
+            run, seed = batch
+            generator, found = torch.Generator().manual_seed(seed), []
 
-        for run, _ in self.batches:
+            def look(stop: Stop, out: torch.Tensor) -> torch.Tensor:
+                layer = self.by_call[stop.index]
+                wanted = max(_ROWS_PER_INPUT * layer.inputs // count, 1)
+                chosen = sampled_rows(out, stop.name, wanted, generator, run.counted)
+                found.append((layer, input_rows(stop, chosen), row_count(out, stop.name)))
+                return out
+
             run.run(look, self.calls)
+            return found
+
+        todo, some = [(run, seed) for (run, _), seed in zip(self.batches, seeds, strict=True)], at_once(self._device)
+        for start in range(0, count, some):  # the rows of wide layers take room
+            for found in each(seen, todo[start : start + some], self._device):
+                for layer, rows, of_rows in found:
+                    layer.see(rows, of_rows)
 
     def _feel(self) -> None:
         """How strongly the result answers to every output of every layer."""
@@ -220,17 +234,24 @@ class Fit:
     def restate(self, slots: Mapping[str, torch.Tensor]) -> set[str]:
         """Restate normalizations behind the layers; return the names of all tensors that may have changed."""
         normed = {layer.refit.call: layer for layer in self.layers if layer.refit.norm}
-        sums: dict[int, list[torch.Tensor]] = {}
 
-        def look(stop: Stop, out: torch.Tensor) -> torch.Tensor:
-            values = out.movedim(1 if stop.name != "linear" else -1, 0).flatten(1).double()
-            one = [values.sum(1), values.square().sum(1), torch.full((), values.shape[1], dtype=values.dtype)]
-            before = sums.get(stop.index)
-            sums[stop.index] = one if before is None else [a + b for a, b in zip(before, one, strict=True)]
-            return out
+        def summed(run: Tape) -> dict[int, list[torch.Tensor]]:
+            found: dict[int, list[torch.Tensor]] = {}
 
-        for run, _ in self.batches if normed else ():
+            def look(stop: Stop, out: torch.Tensor) -> torch.Tensor:
+                values = out.movedim(1 if stop.name != "linear" else -1, 0).flatten(1)
+                count = torch.full((), values.shape[1], dtype=torch.float64)
+                sums = [values.sum(1, dtype=torch.float64), values.square().sum(1, dtype=torch.float64)]
+                found[stop.index] = [*sums, count]
+                return out
+
             run.run(look, frozenset(normed))
+            return found
+
+        sums: dict[int, list[torch.Tensor]] = {}
+        for found in each(summed, [run for run, _ in self.batches] if normed else [], self._device):
+            for call, one in found.items():
+                sums[call] = [a + b for a, b in zip(sums[call], one, strict=True)] if call in sums else one
         for call, (total, squares, count) in sums.items():
             mean = total / count
             restate(slots, normed[call].refit, mean, squares / count - mean.square())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from ..data.running import eval_mode
 from ..errors import NetsmithError
 from ..evidence import calibration_batches, device_of, examples_in, first_output, mean_divergence
 from ..evidence.formats import channels_last
+from ..evidence.side_by_side import at_once, each
 from ..evidence.stepping import raises
 from ..plans import Plan
 from ..wiring import call_model
@@ -64,7 +66,7 @@ def recalibrate(
     for start in range(0, len(names), step):
         stretch = names[start : start + step]
         before = {name: _statistics(layers[name]) for name in stretch}
-        _recompute(model, [layers[name] for name in stretch], train)
+        _recompute(model, stretch, train)
         now = mean_divergence(model, judge, references)
         errors[stretch[0]] = (best, now)
         if now < best:
@@ -100,16 +102,36 @@ def _called(model: nn.Module, inputs: Any) -> Any:
         raise raises("forward", inputs, error) from error
 
 
-def _recompute(model: nn.Module, layers: Sequence[nn.Module], batches: Sequence[Any]) -> None:
-    """Cumulative averages over the batches; everything else stays in eval mode."""
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
+def _recompute(model: nn.Module, names: Sequence[str], batches: Sequence[Any]) -> None:
+    """Averages over the batches of each one's statistics; everything else stays in eval mode."""
+    layers = {name: model.get_submodule(name) for name in names}
+    device = device_of(model)
+    workers = min(at_once(device), len(batches))
+    found = each(partial(_batch_statistics, model, names), [batches[i::workers] for i in range(workers)], device)
+    in_order = [found[i % workers][i // workers] for i in range(len(batches))]
+    for name, layer in layers.items():
         layer.reset_running_stats()  # type: ignore[operator]
+        for key in ("running_mean", "running_var"):
+            buffer = layer.get_buffer(key)
+            buffer.copy_(torch.stack([of_batch[name][key] for of_batch in in_order]).double().mean(0))
+        if "num_batches_tracked" in layer._buffers:
+            layer.get_buffer("num_batches_tracked").fill_(len(in_order))
+
+
+def _batch_statistics(
+    model: nn.Module, names: Sequence[str], batches: Sequence[Any]
+) -> list[dict[str, dict[str, torch.Tensor]]]:
+    """What each batch by itself has, layer by layer."""
+    model = copy.deepcopy(model)  # statistics are kept in the layers: each thread needs its own
+    layers = {name: model.get_submodule(name) for name in names}
+    for layer in layers.values():
         layer.momentum = None  # type: ignore[assignment]
         layer.training = True
+    found = []
     with torch.no_grad():
         for inputs in batches:
+            for layer in layers.values():
+                layer.reset_running_stats()  # type: ignore[operator]
             _called(model, inputs)
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
-        layer.training = False
+            found.append({name: _statistics(layer) for name, layer in layers.items()})
+    return found

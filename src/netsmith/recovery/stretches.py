@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
-from ..evidence import Checkpoint, Stop, advance, examples_in, first_output, mean_divergence
+from ..evidence import Checkpoint, Stop, advance, device_of, examples_in, first_output, mean_divergence
 from ..evidence.masks import Mask, counted_part, mask_of
 from ..evidence.patches import groups_of, input_rows, row_count
+from ..evidence.side_by_side import each
 from ..evidence.taping import Tape, tape
 from ..wiring import Wiring, call_model, tensor_slots
 from .curvature import FittedLayer
@@ -65,7 +67,7 @@ def fit_stretches(
     Returns:
         First layer of each stretch -> held-out squared error before and after, and the tensors that may have changed.
     """
-    counted = [mask_of(mask, inputs) for inputs in batches]
+    counted, device = [mask_of(mask, inputs) for inputs in batches], device_of(model)
     judges = held_out(batches)
     generator = torch.Generator().manual_seed(seed)
     slots = {slot.name: slot.tensor for slot in tensor_slots(model)}
@@ -75,10 +77,10 @@ def fit_stretches(
     reached = list(originals)
     for done, stretch in enumerate(stretches):
         segment, first = stretch.segment, stretch.segment.refits[0].call
-        originals = [advance(original, c, max(stretch.wanted + 1, c.call)) for c in originals]
+        originals = each(partial(_advanced, original, stretch.wanted + 1), originals, device)
         whole = [target(stretch.wanted, c.answers[stretch.wanted]) for c in originals]
         targets = [counted_part(t, m) for t, m in zip(whole, counted, strict=True)]
-        starts = [advance(edited, c, max(first, c.call), model) for c in reached]
+        starts = each(partial(_advanced, edited, first, model=model), reached, device)
         shapes = _shapes(tape(edited, model, starts[0], segment.end), segment)
         layers = [
             FittedLayer(r, slots, shapes[r.call].groups)
@@ -87,17 +89,20 @@ def fit_stretches(
         ]
         if layers:
             chosen = range(min(_enough(shapes, batches), len(batches) - len(judges)))
-            taped = {
-                i: (replace(tape(edited, model, starts[i], segment.end), counted=counted[i]), targets[i])
-                for i in (*chosen, *judges)
-            }
+            used = (*chosen, *judges)
+            tapes = each(lambda i: tape(edited, model, starts[i], segment.end), used, device)  # noqa: B023
+            taped = {i: (replace(t, counted=counted[i]), targets[i]) for i, t in zip(used, tapes, strict=True)}
             fit = Fit(layers, [taped[i] for i in chosen], generator)
             errors[segment.refits[0].weight] = fit.run([taped[i] for i in judges or chosen], steps, strength)
             refitted |= fit.restate(slots)
-        reached = [advance(edited, c, segment.end + 1, model) for c in starts]
+        reached = each(partial(_advanced, edited, segment.end + 1, model=model), starts, device)
         if progress:
             progress(done + 1, len(stretches), segment.refits[0].weight)
     return errors, refitted
+
+
+def _advanced(wiring: Wiring, call: int, start: Checkpoint, model: nn.Module | None = None) -> Checkpoint:
+    return advance(wiring, start, max(call, start.call), model)
 
 
 @torch.no_grad()

@@ -170,7 +170,8 @@ class _Measuring:
         self.moments: dict[int, Moments] = {}
         self.starts = [Checkpoint(0, inputs) for inputs in judged]
         self.trusted = True  # that forwards may start in the middle
-        self.references = [first_output(resume(wiring, wiring.model, start)) for start in self.starts]
+        self.device = device_of(wiring.model)
+        self.references = each(lambda s: first_output(resume(wiring, wiring.model, s)), self.starts, self.device)
         self.counted = [mask_of(mask, inputs) for inputs in batches]
         self.judged_part = [mask_of(mask, inputs) for inputs in judged]
 
@@ -178,7 +179,6 @@ class _Measuring:
         calls = sorted({r.call for refits in self.refits for r in refits})
         stops = {i: self.wiring.calls[i].name for i in calls}
         forwards = [Forward(self.wiring.model, inputs, stops) for inputs in self.batches]
-        device = device_of(self.wiring.model)
         # An axis is measured when the last layer that reads it has been seen.
         due = [max((r.call for r in refits), default=-1) for refits in self.refits]
         curves: dict[int, Curve] = {}
@@ -197,7 +197,7 @@ class _Measuring:
             answers: list[Any] = [None] * len(forwards)
             for call in calls:
                 with transparent_functional():
-                    reached = each(_reached, zip(forwards, answers, strict=True), device)
+                    reached = each(_reached, zip(forwards, answers, strict=True), self.device)
                     answers = [self._gather(*one) for one in zip(reached, self.counted, strict=True)]
                 measure_due(call)
         finally:
@@ -234,13 +234,14 @@ class _Measuring:
         local |= {width: sum(layer.error for layer in layers) for width, layers in refitted.items()}
         run = {solve(self.wiring, sizes_at(self.wiring, group, s, self.round_to)).sizes[group[0]] for s in _RUN}
         # Without layers to refit nothing tells what lies between.
-        chosen, device = [w for w in menu if w in run or not refits] or list(menu), device_of(self.wiring.model)
-        for start in range(0, len(chosen), at_once(device)):  # as many copies of the model as threads
-            some = chosen[start : start + at_once(device)]
+        chosen = [w for w in menu if w in run or not refits] or list(menu)
+        copies = at_once(self.device)  # of the model: as many as threads
+        for start in range(0, len(chosen), copies):
+            some = chosen[start : start + copies]
             models = [apply(self.wiring.model, menu[width]).eval() for width in some]
             for width, model in zip(some, models, strict=True):
                 write_alone(model, menu[width], refitted[width], tensors)
-            errors |= dict(zip(some, each(self._divergence, models, device), strict=True))
+            errors |= dict(zip(some, each(self._divergence, models, self.device), strict=True))
         # What overflows is no width to consider, and none narrower than that is.
         widest = max((width for width, error in errors.items() if not math.isfinite(error)), default=0)
         return Curve(group, interpolated(*({w: e for w, e in d.items() if w > widest} for d in (errors, local))))
@@ -263,7 +264,7 @@ class _Measuring:
     def _go_to(self, call: int) -> None:
         if self.starts[0].call > call:
             self.starts = [Checkpoint(0, inputs) for inputs in self.judged]
-        self.starts = [advance(self.wiring, start, call) for start in self.starts]
+        self.starts = each(lambda start: advance(self.wiring, start, call), self.starts, self.device)
         again = [first_output(resume(self.wiring, self.wiring.model, s)) for s in self.starts[:1]]
         if not all(torch.allclose(a, r, rtol=1e-3, atol=1e-5) for a, r in zip(again, self.references, strict=False)):
             self.trusted = False  # something is carried past the record of calls: run whole forwards from now on
