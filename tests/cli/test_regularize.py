@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import runpy
+import shlex
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
+from code_blocks import code_blocks
 from netsmith.cli import app
 from netsmith.reports.record import read_run
 
@@ -99,3 +102,14 @@ def test_bad_input(args: list[str], message: str) -> None:
     done = run("net.py:model", *DATA, "--steps", "1", *args, "--out", "o", code=2)
     assert message in " ".join(done.stderr.split())
     assert not Path("o").exists()
+
+
+def test_what_the_docs_show() -> None:
+    """As written, on the small network instead of the digits ResNet."""
+    (shown,) = [block for block in code_blocks("docs/cli.md", "bash") if block.startswith("netsmith regularize")]
+    words = shlex.split(shown.replace("\\\n", " "))
+    save_file(runpy.run_path("net.py")["model"]()[0].state_dict(), "digits.safetensors")
+    ours = {"netsmith.zoo:digits_resnet": "net.py:model", "1,1,8,8": "2,4", "digits": "net.py:batches"}
+    told = run(*[ours.get(word, word) for word in words[2:]], "--json")
+    before, *_, removed = json.loads(told.stdout)["steps"]
+    assert removed["macs"] <= 0.5 * before["macs"]

@@ -88,7 +88,8 @@ app.command(
 app.command(epilog="Example:  netsmith finetune out/small --data digits --epochs 5 --out out/tuned")(finetune)
 app.command(epilog="Example:  netsmith distil out/small --data digits --epochs 5 --out out/healed")(distil)
 app.command(
-    epilog="Example:  netsmith regularize out/trained --data digits --strength 0.001 --epochs 5 --out out/regularized"
+    epilog="Example:  netsmith regularize out/trained --data digits --penalty growing --budget macs=50% --rise 0.02 "
+    "--epochs 8 --lr 0.05 --out out/half"
 )(regularize)
 app.command(epilog="Example:  netsmith merge-models recipe.yaml --out out/merged")(merge_models)
 app.command(
