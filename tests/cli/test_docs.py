@@ -32,6 +32,7 @@ def test_exactly_these_commands() -> None:
         "merge-models",
         "plan",
         "quantize",
+        "regularize",
         "report",
         "run",
         "search",

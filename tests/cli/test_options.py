@@ -29,7 +29,7 @@ def test_budget() -> None:
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        (["macs"], r"write NAME=VALUE with NAME one of macs, params, bytes, latency_ms"),
+        (["macs"], r"write NAME=VALUE with NAME one of macs, params, bytes, latency_ms, peak_bytes"),
         (["flops=50%"], r"'flops=50%'"),
         (["macs=50%", "macs=25%"], r"macs is given twice"),
         (["macs=half"], r"macs='half' is no number"),

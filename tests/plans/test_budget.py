@@ -49,8 +49,16 @@ def test_a_share_of_a_latency_that_was_not_measured() -> None:
     assert Budget(latency_ms=3).limits(Cost(1, 1, 1)) == {"latency_ms": 3}
 
 
+def test_peak_memory_is_a_share_or_a_number_and_has_to_be_known() -> None:
+    assert Budget(peak_bytes="50%").limits(Cost(1, 1, 1, peak_bytes=3000)) == {"peak_bytes": 1500}
+    assert Budget(peak_bytes=2000).limits(Cost(1, 1, 1, peak_bytes=3000)) == {"peak_bytes": 2000}
+    for limit in ("50%", 2000):
+        with pytest.raises(BudgetError, match=r"peak_bytes is not known, .* goes another way each time; limit bytes"):
+            Budget(peak_bytes=limit).limits(ORIGINAL)
+
+
 def test_a_budget_that_limits_nothing() -> None:
-    with pytest.raises(BudgetError, match=r"limits nothing; give one of macs, params, bytes, latency_ms"):
+    with pytest.raises(BudgetError, match=r"limits nothing; give one of macs, params, bytes, latency_ms, peak_bytes"):
         Budget()
 
 

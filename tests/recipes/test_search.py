@@ -15,6 +15,7 @@ from netsmith.errors import BudgetError, EvidenceError, InputError, ModelError, 
 from netsmith.plans import Budget
 from netsmith.recipes import Study, search
 from netsmith.reports.record import read_run
+from netsmith.reports.run_page import run_page
 from netsmith.searches import Space
 from netsmith.searches.structure import Structure, structure
 from search_problems import accuracy, task
@@ -163,6 +164,24 @@ def test_integers_and_growth() -> None:
     built = found.build(grown)
     assert built.verdict and built.plan.before and built.plan.precisions
     assert built.model[0].bias.shape == (96,) and built.model[2].bias.shape == (16,)  # type: ignore[index, union-attr]
+
+
+def test_a_budget_of_peak_memory(tmp_path: Path) -> None:
+    found = searched(budgets=Budget(peak_bytes="70%"), strategy=("allocation", "evolution"), trials=2)
+    whole = found.original.cost.peak_bytes
+    assert whole is not None and found.cost == "peak_bytes"
+    for candidate in found.candidates:
+        assert candidate.rejected is None and candidate.cost.peak_bytes <= 0.7 * whole
+        assert netsmith.measure(found.build(candidate).model, found.workbench.example_inputs) == candidate.cost
+    assert found.front("peak_bytes") and "peak bytes" in str(found)
+    found.save(tmp_path / "study")
+    run = read_run(tmp_path / "study")
+    assert run.objectives[0] == "peak_bytes"
+    assert all(each.cost.peak_bytes is not None for each in run.candidates)
+    page = run_page(run)
+    assert "peak memory" in page and "peak bytes" in page
+    with pytest.raises(BudgetError, match="no candidate keeps"):
+        found.best(Budget(peak_bytes=10))
 
 
 def test_time_that_is_up_and_failing_candidates() -> None:

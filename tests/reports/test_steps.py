@@ -28,7 +28,8 @@ def test_every_step_has_the_same_keys_and_missing_values_are_none() -> None:
     first, second = steps_json(steps)
 
     assert first == {
-        "name": "original", "params": 100, "macs": 1000, "bytes": 400, "latency_ms": 2.0, "accuracy": 0.9, "f1": None,
+        "name": "original", "params": 100, "macs": 1000, "bytes": 400, "latency_ms": 2.0, "peak_bytes": None,
+        "accuracy": 0.9, "f1": None,
     }  # fmt: skip
     assert second["latency_ms"] is None
     assert second["accuracy"] is None  # NaN is no JSON

@@ -24,6 +24,7 @@ from .merge_models import merge_models
 from .options import Debug
 from .plan import plan
 from .quantize import quantize
+from .regularize import regularize
 from .report import report
 from .run import run
 from .search import search
@@ -86,6 +87,10 @@ app.command(
 )(quantize)
 app.command(epilog="Example:  netsmith finetune out/small --data digits --epochs 5 --out out/tuned")(finetune)
 app.command(epilog="Example:  netsmith distil out/small --data digits --epochs 5 --out out/healed")(distil)
+app.command(
+    epilog="Example:  netsmith regularize out/trained --data digits --penalty growing --budget macs=50% --rise 0.02 "
+    "--epochs 8 --lr 0.05 --out out/half"
+)(regularize)
 app.command(epilog="Example:  netsmith merge-models recipe.yaml --out out/merged")(merge_models)
 app.command(
     epilog="Example:  netsmith merge netsmith.zoo:digits_resnet --weights digits.safetensors --input 1,1,8,8 "

@@ -46,7 +46,8 @@ def option(help: str, metavar: str, **more: Any) -> Any:
 
 
 BUDGET_HELP = (
-    "Limit of macs, params, bytes or latency_ms; 50% or 0.5 is a share of what DIR or MODEL costs. Can be repeated."
+    "Limit of macs, params, bytes, latency_ms or peak_bytes; 50% or 0.5 is a share of what DIR or MODEL costs. "
+    "Can be repeated."
 )
 EVAL_HELP = "Labelled data to measure accuracy and macro-F1 on. Default: digits:validation with --data digits."
 IGNORE_HELP = "Leave the inputs and outputs of modules with such names alone, e.g. 'layer1.*'. Can be repeated."
@@ -58,7 +59,7 @@ Ignore = Annotated[list[str] | None, option(IGNORE_HELP, "PATTERN")]
 Mean = Annotated[str | None, option(MEAN_HELP, "NUMBERS")]
 Std = Annotated[str | None, option("Of each channel, as for --mean.", "NUMBERS")]
 
-BUDGET_KEYS = ("macs", "params", "bytes", "latency_ms")
+BUDGET_KEYS = ("macs", "params", "bytes", "latency_ms", "peak_bytes")
 
 
 def parse_shape(text: str | None) -> tuple[int, ...] | None:

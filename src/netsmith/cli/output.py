@@ -71,13 +71,15 @@ def working(what: str) -> Iterator[None]:
 
 
 def print_cost(console: Console, cost: Cost) -> None:
-    """Parameters, MACs, bytes and, where measured, latency."""
+    """Parameters, MACs, bytes, peak memory and, where measured, latency."""
     from rich.table import Table
 
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_row("parameters", f"{cost.params:,}")
     table.add_row("MACs", f"{cost.macs:,}", "of one call with the example inputs")
     table.add_row("bytes", f"{cost.bytes:,}", "parameters and buffers")
+    if cost.peak_bytes is not None:
+        table.add_row("peak bytes", f"{cost.peak_bytes:,}", "with the inputs, and what forward holds at one time")
     if cost.latency_ms is not None:
         table.add_row("latency", f"{cost.latency_ms:.3f} ms", "median of warm calls on this machine")
     console.print(table)

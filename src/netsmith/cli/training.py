@@ -1,8 +1,8 @@
-"""What ``netsmith finetune`` and ``netsmith distil`` share: their options, what they train, and what they tell."""
+"""What ``netsmith finetune``, ``distil`` and ``regularize`` share: options, what they train, and what they tell."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -128,16 +128,41 @@ def telling(tell: Tell) -> Callable[[int, int, dict[str, float]], None]:
 
 def finish(subject: Subject, trained: nn.Module, out_dir: Path, evaluate: Any, *, name: str, as_json: bool) -> None:
     """Verify, save and report; exit with 1 if a check fails."""
-    from ..checks import verify
-    from ..recipes import Result
-    from ..recipes.steps import measured_steps
     from ..wiring import tensor_slots
 
     plan = subject.plan.with_refitted(slot.name for slot in tensor_slots(trained))
-    verdict = verify(subject.opened.model, trained, plan, subject.opened.example_inputs)
+    finish_models(subject, {name: trained}, plan, out_dir, evaluate, as_json=as_json)
+
+
+def finish_models(
+    subject: Subject,
+    made: Mapping[str, nn.Module],
+    plan: Plan,
+    out_dir: Path,
+    evaluate: Any,
+    *,
+    as_json: bool,
+    said: Iterable[str] = (),
+) -> None:
+    """The same of several models that were made one after the other, by name of the step; the last one is saved.
+
+    Args:
+        subject, out_dir, evaluate, as_json: as in ``finish``.
+        made: never empty.
+        plan: of all that was done to the original.
+        said: what else to tell, in sentences.
+    """
+    from ..checks import verify
+    from ..recipes import Result
+    from ..recipes.steps import measured_steps
+
+    *_, last = made.values()
+    verdict = verify(subject.opened.model, last, plan, subject.opened.example_inputs)
     models = {"original": subject.opened.model} if subject.plan.edits else {}
-    steps = measured_steps({**models, "before": subject.model, name: trained}, subject.opened.example_inputs, evaluate)
-    result = Result(trained, plan, verdict, steps)
+    steps = measured_steps({**models, "before": subject.model, **made}, subject.opened.example_inputs, evaluate)
+    result = Result(last, plan, verdict, steps)
     start = subject.opened.model if subject.plan.edits else subject.model
     keep(result, out_dir, subject.source, subject.digest, subject.opened, evaluate, start=start)
-    tell(subject.name, out_dir, steps, verdict, as_json=as_json)
+    sentences = list(said)
+    told = {"said": sentences} if sentences else {}
+    tell(subject.name, out_dir, steps, verdict, as_json=as_json, told=told, below=sentences)

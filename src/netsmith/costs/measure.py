@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 from ..errors import CaptureError, InputError
 from ..wiring import Wiring, tensor_slots
 from ..wiring.capture import capture
+from ..wiring.collector import no_collections
 from ..wiring.layouts import layout_size
 from ..wiring.wiring import WiredCall
 from ..wiring.wrapped import stored_bytes
@@ -18,14 +20,16 @@ from .cost import Cost
 from .free_batch import with_floats
 from .latency import latencies
 from .macs import MACS, call_macs
+from .peak import observed_peak, predicted_peak
 
 
+@no_collections()
 def measure(model: nn.Module, example_inputs: Any, *, latency: bool = False) -> Cost:
-    """Parameters, multiply-accumulates and bytes of a model; with ``latency`` also measured time.
+    """Parameters, multiply-accumulates, bytes and peak memory of a model; with ``latency`` also measured time.
 
     Args:
         model: any module; weights may be on ``meta`` when latency is not asked for.
-        example_inputs: one call's inputs; MACs and latency are those of this call.
+        example_inputs: one call's inputs; MACs, peak memory and latency are those of this call.
         latency: measure the median milliseconds of a warm call on this machine.
 
     Returns:
@@ -42,11 +46,11 @@ def measure(model: nn.Module, example_inputs: Any, *, latency: bool = False) -> 
         raise InputError(f"model is a {type(model).__name__}; give a torch.nn.Module")
     floats = with_floats(model)
     try:
-        captured = capture(floats, example_inputs, rules=None)
+        captured = capture(floats, example_inputs, rules=None, lifetimes=True)
     except CaptureError:
         if any(p.is_meta for p in model.parameters()):
             raise
-        captured = capture(floats, example_inputs, rules=None, fake=False)
+        captured = capture(floats, example_inputs, rules=None, fake=False, lifetimes=True)
     macs = sum(
         call_macs(call.name, call.input_shapes, call.output_shapes[0], call.note)
         for call in captured.recorder.calls
@@ -60,11 +64,18 @@ def measure(model: nn.Module, example_inputs: Any, *, latency: bool = False) -> 
             params += slot.tensor.numel() if isinstance(slot.tensor, nn.Parameter) else 0
             size += stored_bytes(slot.tensor)
     milliseconds = latencies([model], example_inputs)[0] if latency else None
-    return Cost(params=params, macs=macs, bytes=size, latency_ms=milliseconds)
+    peak = None if captured.lifetimes is None else observed_peak(captured.lifetimes, size)
+    return Cost(params=params, macs=macs, bytes=size, latency_ms=milliseconds, peak_bytes=peak)
 
 
 def predict(wiring: Wiring, sizes: Mapping[str, int]) -> Cost:
     """Cost of the wired model if its axes had these sizes; exact but for latency, which is None."""
+    cost = counted(wiring, sizes)
+    return replace(cost, peak_bytes=predicted_peak(wiring, sizes, cost.bytes))
+
+
+def counted(wiring: Wiring, sizes: Mapping[str, int]) -> Cost:
+    """The same without peak memory; of a part of a wiring, too, as what it counts adds up over calls and tensors."""
     params = size = 0
     for name, tensor in wiring.tensors.items():
         elements = prod(layout_size(layout, sizes) for layout in wiring.layouts[name])

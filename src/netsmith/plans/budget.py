@@ -19,6 +19,8 @@ class Budget:
         params: number of parameter elements.
         bytes: bytes of parameters and buffers.
         latency_ms: median milliseconds of one call, measured on this machine.
+        peak_bytes: bytes held at one time during that call: parameters, buffers, inputs, and what forward has made and
+            not yet let go; see ``costs.Cost``.
 
     Raises:
         BudgetError: nothing is limited, or a limit is not a positive number or share.
@@ -32,19 +34,21 @@ class Budget:
     params: float | str | None = None
     bytes: float | str | None = None
     latency_ms: float | str | None = None
+    peak_bytes: float | str | None = None
 
     def __post_init__(self) -> None:
         given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
         if not given:
-            raise BudgetError("the budget limits nothing; give one of macs, params, bytes, latency_ms, e.g. macs=0.5")
+            raise BudgetError(f"the budget limits nothing; give one of {', '.join(COSTS)}, e.g. macs=0.5")
         for name, value in given.items():
             _share_or_number(name, value)
 
     def limits(self, original: object) -> dict[str, float]:
-        """Absolute limit of each limited cost. ``original`` has the attributes macs, params, bytes, latency_ms.
+        """Absolute limit of each limited cost. ``original`` has the attributes that are limited.
 
         Raises:
-            BudgetError: a share of a cost that the original does not state (``latency_ms`` not measured).
+            BudgetError: a share of a cost that the original does not state (``latency_ms`` not measured), or a limit of
+                peak memory where that is not known.
         """
         result = {}
         for f in fields(self):
@@ -52,6 +56,11 @@ class Budget:
             if value is None:
                 continue
             share, number = _share_or_number(f.name, value)
+            if f.name == "peak_bytes" and getattr(original, f.name, None) is None:
+                raise BudgetError(
+                    "the model's peak_bytes is not known, as its forward looks at values and goes another way each "
+                    "time; limit bytes or macs"
+                )
             if share:
                 whole = getattr(original, f.name)
                 if whole is None:
@@ -61,6 +70,9 @@ class Budget:
                 number *= whole
             result[f.name] = number
         return result
+
+
+COSTS = tuple(f.name for f in fields(Budget))
 
 
 def check_saving(budget: object) -> None:

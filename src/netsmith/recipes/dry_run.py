@@ -242,7 +242,7 @@ _PLANS: Mapping[str, Callable[[NamedStep, _Stand, Any, Mapping[str, _Stand], Rec
 
 def _limits(budget: Budget, original: Cost) -> dict[str, float]:
     """Of what can be counted without running; a limit of time is left to the run."""
-    counted = {n: v for n in ("macs", "params", "bytes") if (v := getattr(budget, n)) is not None}
+    counted = {n: v for n in ("macs", "params", "bytes", "peak_bytes") if (v := getattr(budget, n)) is not None}
     if not counted:
         raise BudgetError("this step's budget is one of time, which is measured as the step is done; give it macs too")
     return Budget(**counted).limits(original)

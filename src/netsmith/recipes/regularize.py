@@ -1,8 +1,9 @@
-"""The step ``regularize``: train under a penalty, then remove the units that it drove to zero."""
+"""The step and the command ``regularize``: train under a penalty, then remove the units that it drove to zero."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..plans import Plan, plan_removal, plan_threshold
 from ..recovery import compensate, recalibrate
 from ..scores import magnitude, norm_scale
 from ..surgery import apply
-from ..training import l0_gates, penalties, regularize
+from ..training import Training, l0_gates, penalties, regularize
 from ..wiring import Wiring, tensor_slots, trace
 from .chaining import held_zeros
 from .doing import checks_of, what_changed
@@ -32,28 +33,75 @@ _PENALTIES: Mapping[str, Callable[[Wiring, Regularize, float], Any]] = {
 }
 
 
+@dataclass(frozen=True)
+class Regularized:
+    """A model that was trained under a penalty.
+
+    Attributes:
+        models: "regularize": all units, trained; where units went also "remove": without them.
+        plan: of all that was done to the original.
+        gone: what was removed; None where nothing was to be.
+        said: what became of the units, in sentences.
+    """
+
+    models: Mapping[str, nn.Module]
+    plan: Plan
+    gone: Plan | None
+    said: tuple[str, ...]
+
+
+def regularized(
+    model: nn.Module,
+    example_inputs: Any,
+    before: Plan,
+    data: Callable[[], Iterable[Any]],
+    options: Regularize,
+    training: Training,
+    tell: Tell,
+) -> Regularized:
+    """Train under the penalty that the options name, and remove what it drove to zero, if they say so.
+
+    Args:
+        model: not changed.
+        example_inputs: of one call.
+        before: the plan that made the model out of its original; without edits where nothing did.
+        data: gives the labelled batches, from the beginning.
+        options: of the step; how to train is in ``training`` alone.
+        training: how to train.
+        tell: progress.
+
+    Raises:
+        InputError: l0 gates where zeros are to be kept; and as ``training.regularize``.
+    """
+    tell("trace", 0, 1)
+    wiring = trace(model, example_inputs)
+    chosen = _to_press(wiring, options)
+    trained = _trained(wiring, before, data(), options, chosen, training, tell)
+    plan = before.with_refitted(slot.name for slot in tensor_slots(trained))
+    models = {"regularize": trained}
+    gone = _gone(trained, example_inputs, options, chosen) if options.remove else None
+    if gone is None:
+        return Regularized(models, plan, None, ())
+    if not gone.edits:
+        return Regularized(models, plan, gone, ("no unit went to zero",))
+    models["remove"], gone = _removed(trained, example_inputs, gone, data, options, training.seed, tell)
+    return Regularized(models, gone.after(plan), gone, tuple(what_changed(gone)))
+
+
 def regularize_units(work: Work, step: NamedStep, start: State, key: str, tell: Tell) -> Done:
     """The rows are "before", "regularize" (all units, trained) and, where units went, "remove"."""
-    options = step.options
+    options, x = step.options, work.example_inputs
     assert isinstance(options, Regularize)
-    tell("trace", 0, 1)
-    wiring = trace(start.model, work.example_inputs)
-    chosen = _to_press(wiring, options)
     training = options.training(seed=work.seed, checkpoint=work.folder / STEPS / CHECKPOINTS / key, resume=True)
-    trained = _trained(work, options, start, wiring, chosen, training, tell)
-    plan = start.chain.with_refitted(slot.name for slot in tensor_slots(trained))
-    models = {"before": start.model, "regularize": trained}
-    gone = _gone(trained, work, options, chosen) if options.remove else None
-    if gone is not None and gone.edits:
-        models["remove"], gone = _removed(trained, gone, work.needed(options), options, work, tell)
-        plan = gone.after(plan)
+    found = regularized(start.model, x, start.chain, lambda: work.needed(options), options, training, tell)
+    models = {"before": start.model, **found.models}
     final = list(models.values())[-1]
     tell("verify", 0, 1)
-    verdict = verify(work.opened.model, final, plan, work.example_inputs)
+    verdict = verify(work.opened.model, final, found.plan, x)
     tell("measure", 0, 1)
-    rows = measured_steps(models, work.example_inputs, work.measure)
-    said = what_changed(gone) if gone is not None and gone.edits else ["no unit went to zero"] * options.remove
-    return Done(final, plan, rows, checks_of(verdict), said=tuple(said), left=dict(gone.left) if gone else {})
+    rows = measured_steps(models, x, work.measure)
+    left = {} if found.gone is None else dict(found.gone.left)
+    return Done(final, found.plan, rows, checks_of(verdict), said=found.said, left=left)
 
 
 def _to_press(wiring: Wiring, options: Regularize) -> Plan | None:
@@ -65,10 +113,16 @@ def _to_press(wiring: Wiring, options: Regularize) -> Plan | None:
 
 
 def _trained(
-    work: Work, options: Regularize, start: State, wiring: Wiring, chosen: Plan | None, training: Any, tell: Tell
+    wiring: Wiring,
+    before: Plan,
+    batches: Iterable[Any],
+    options: Regularize,
+    chosen: Plan | None,
+    training: Training,
+    tell: Tell,
 ) -> nn.Module:
     # without validation: the penalty's work is done at the end, not where the score was best
-    batches, zeros = work.needed(options), held_zeros(start.model, start.chain)
+    model, zeros = wiring.model, held_zeros(wiring.model, before)
     common: dict[str, Any] = {
         "progress": lambda done, total, said: tell(f"train, loss {said['loss']:.3f}", done, total),
         "training": training,
@@ -77,31 +131,37 @@ def _trained(
     if options.penalty == "l0":
         if zeros:
             raise InputError("penalty l0 does not keep the zeros of sparsify; take group_lasso, or sparsify afterwards")
-        return l0_gates(start.model, batches, wiring=wiring, strength=strength, ignore=options.ignore, **common)
+        return l0_gates(model, batches, wiring=wiring, strength=strength, ignore=options.ignore, **common)
     if chosen is None:
         penalty = _PENALTIES[options.penalty](wiring, options, strength)
     else:
         penalty = penalties.growing(wiring, chosen, rise=options.rise, every=options.every, ceiling=strength)
-    return regularize(start.model, batches, penalty=penalty, after_step=zeros, **common)
+    return regularize(model, batches, penalty=penalty, after_step=zeros, **common)
 
 
-def _gone(trained: nn.Module, work: Work, options: Regularize, chosen: Plan | None) -> Plan:
+def _gone(trained: nn.Module, example_inputs: Any, options: Regularize, chosen: Plan | None) -> Plan:
     """The plan that removes what went to zero."""
     if chosen is not None:
         return chosen
-    wiring = trace(trained, work.example_inputs)
+    wiring = trace(trained, example_inputs)
     score = partial(norm_scale, wiring=wiring) if options.penalty == "slimming" else magnitude
     named: dict[str, Any] = {"round_to": options.round_to, "ignore": options.ignore}
     return plan_threshold(wiring, threshold=options.threshold, score=score, **named)
 
 
 def _removed(
-    trained: nn.Module, plan: Plan, batches: Iterable[Any], options: Regularize, work: Work, tell: Tell
+    trained: nn.Module,
+    example_inputs: Any,
+    plan: Plan,
+    data: Callable[[], Iterable[Any]],
+    options: Regularize,
+    seed: int,
+    tell: Tell,
 ) -> tuple[nn.Module, Plan]:
     """Without what went to zero. A scale at zero leaves a constant behind, which the layers that read it take over."""
     if options.penalty != "slimming":
         return apply(trained, plan).eval(), plan
-    wiring = trace(trained, work.example_inputs)
-    repaired = compensate(wiring, plan, batches, seed=work.seed, progress=telling(tell, "repair"))
+    wiring, batches = trace(trained, example_inputs), data()
+    repaired = compensate(wiring, plan, batches, seed=seed, progress=telling(tell, "repair"))
     repaired = recalibrate(trained, repaired.model, repaired.plan, batches)
     return repaired.model, repaired.plan

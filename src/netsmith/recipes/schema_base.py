@@ -37,6 +37,7 @@ class Limits(Strict):
     params: Amount = None
     bytes: Amount = None
     latency_ms: Amount = None
+    peak_bytes: Amount = None
 
     @model_validator(mode="before")
     @classmethod
@@ -49,7 +50,7 @@ class Limits(Strict):
         return self
 
     def budget(self) -> Budget:
-        return Budget(macs=self.macs, params=self.params, bytes=self.bytes, latency_ms=self.latency_ms)
+        return Budget(**self.model_dump())
 
 
 def saving(limits: Limits) -> Limits:

@@ -21,7 +21,7 @@ from .steps import Progress
 def limits_of(
     problem: Problem, budgets: Sequence[Budget], engine: str, seed: int, tell: Progress
 ) -> tuple[tuple[dict[str, float], ...], dict[int, Steered]]:
-    """What each budget allows of macs, params and bytes; and, by its number, how a budget of latency was steered.
+    """What each budget allows of all costs but latency; and, by its number, how a budget of latency was steered.
 
     Raises:
         InputError: latency, where widths may not change.

@@ -11,7 +11,7 @@ from ..checks import verify
 from ..costs import Cost
 from ..errors import BudgetError, InputError, UnknownNameError
 from ..plans import Budget, Plan
-from ..plans.budget import kept_already
+from ..plans.budget import COSTS, kept_already
 from ..recovery import Repaired
 from ..reports.record import RunRecord
 from ..searches.candidate import Candidate, best_first, front
@@ -22,8 +22,6 @@ from .judging import Workbench
 from .result import Result
 from .steps import measured_steps
 from .study_record import study_record, write_study
-
-COSTS = ("macs", "params", "bytes", "latency_ms")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +76,7 @@ class Study:
         """The final candidates than which no other is both cheaper and better, cheapest first.
 
         Args:
-            cost: "macs", "params", "bytes" or "latency_ms" (finalists of a latency budget have it).
+            cost: "macs", "params", "bytes", "peak_bytes" or "latency_ms" (finalists of a latency budget have it).
             score: name of a score, higher = better; None: the objective.
 
         Raises:
@@ -185,21 +183,23 @@ class Study:
             raise InputError(f"candidate {candidate.name!r} is not of this study")
 
     def __str__(self) -> str:
-        whole = self.original.cost
+        whole, peak = self.original.cost, any(budget.peak_bytes is not None for budget in self.budgets)
         lines = [
             f"Study: {len(self.candidates)} candidates in {self.seconds:.0f} s; "
             f"{'highest' if self.maximize else 'lowest'} {self.objective}",
-            _line("original", self.original, whole),
+            _line("original", self.original, whole, peak),
         ]
         lines += [f"  {budget}: {it} {why}" for budget in self.budgets for it, why in self._kept(budget).items()]
-        return "\n".join([*lines, *(_line(c.name, c, whole) for c in reversed(self.front()))])
+        return "\n".join([*lines, *(_line(c.name, c, whole, peak) for c in reversed(self.front()))])
 
 
-def _line(name: str, candidate: Candidate, whole: Cost) -> str:
+def _line(name: str, candidate: Candidate, whole: Cost, peak: bool) -> str:
     cost = candidate.cost
     time = "" if cost.latency_ms is None else f"  {cost.latency_ms:.2f} ms"
     scores = "  ".join(f"{key} {value:.4f}" for key, value in candidate.scores.items())
     shares = f"{cost.macs / max(whole.macs, 1):>6.1%} MACs  {cost.params / max(whole.params, 1):>6.1%} params"
+    if peak and cost.peak_bytes is not None and whole.peak_bytes is not None:
+        shares += f"  {cost.peak_bytes / max(whole.peak_bytes, 1):>6.1%} peak bytes"
     return f"  {name:<18} {shares}{time}  {scores}"
 
 

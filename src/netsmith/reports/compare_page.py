@@ -50,11 +50,14 @@ def _results(runs: Mapping[str, RunRecord]) -> str:
     """One row a run: what its last step costs, with the share of its own original, scores, and whether it is true."""
     results = {name: result_of(run) for name, run in runs.items()}
     scores = list(dict.fromkeys(key for step in results.values() if step is not None for key in step.scores))
+    known = [step.cost for step in results.values() if step is not None and step.cost is not None]
+    peak = any(cost.peak_bytes is not None for cost in known)
+    fields = ("params", "macs", "bytes", *(["peak_bytes"] if peak else []), "latency_ms")
     rows = []
     for name, run in runs.items():
         first, last = original_of(run), results[name]
         row = [Cell(name, run.title, number=False)]
-        for field in ("params", "macs", "bytes", "latency_ms"):
+        for field in fields:
             before = None if first is None else getattr(first.cost, field)
             row.append(_amount(None if last is None else getattr(last.cost, field), before, field))
         for key in scores:
@@ -62,7 +65,8 @@ def _results(runs: Mapping[str, RunRecord]) -> str:
             below = "" if before_score is None else f"was {score_text(before_score)}"
             row.append(Cell(score_text(None if last is None else last.scores.get(key)), below))
         rows.append([*row, words(_verified(run))])
-    return table("Results", ("run", "params", "MACs", "bytes", "latency", *scores, "verify"), rows)
+    headings = ("params", "MACs", "bytes", *(["peak bytes"] if peak else []), "latency")
+    return table("Results", ("run", *headings, *scores, "verify"), rows)
 
 
 def _amount(value: float | None, before: float | None, field: str) -> Cell:

@@ -115,7 +115,7 @@ def steps_of(
 
 def cost_record(cost: Cost) -> CostRecord:
     """The same numbers, as they are written down."""
-    return CostRecord(params=cost.params, macs=cost.macs, bytes=cost.bytes, latency_ms=cost.latency_ms)
+    return CostRecord.model_validate(cost.as_dict())
 
 
 def checks_of(verdict: Verdict) -> tuple[CheckRecord, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 from . import run_sections as sections
 from .elements import Cell, Section, contents, details, paragraph, table, tile, words
 from .front_plot import COSTS, front_plot, lines_of, objectives_of
-from .numbers import compact, percent, score_text, share
+from .numbers import NONE, compact, percent, score_text, share
 from .page import page, write_html
 from .record import RunRecord, read_run
 from .run_classes import classes
@@ -108,6 +108,7 @@ def candidates(run: RunRecord) -> str:
     if not run.candidates:
         return ""
     names = list(dict.fromkeys(score for candidate in run.candidates for score in candidate.scores))
+    peak = any(each.cost.peak_bytes is not None for each in run.candidates)
     ordered = sorted(run.candidates, key=lambda each: (not each.chosen, not each.on_front))
     rows = []
     for each in ordered:
@@ -115,10 +116,13 @@ def candidates(run: RunRecord) -> str:
         marks.append(f"rejected: {each.rejected}" if each.rejected else "")
         cost = each.cost
         time = "–" if cost.latency_ms is None else f"{cost.latency_ms:.2f} ms"
-        row = [words(each.name), words(each.origin), Cell(f"{cost.params:,}"), Cell(f"{cost.macs:,}"), Cell(time)]
+        row = [words(each.name), words(each.origin), Cell(f"{cost.params:,}"), Cell(f"{cost.macs:,}")]
+        row += [Cell(NONE if cost.peak_bytes is None else f"{cost.peak_bytes:,}")] if peak else []
+        row.append(Cell(time))
         row += [Cell(score_text(each.scores.get(name))) for name in names]
         rows.append([*row, words(", ".join(mark for mark in marks if mark)), words(each.plan or "")])
-    headings = ("candidate", "origin", "params", "MACs", "latency", *names, "", "plan")
+    costs = ("params", "MACs", *(["peak bytes"] if peak else []), "latency")
+    headings = ("candidate", "origin", *costs, *names, "", "plan")
     return details(f"All {len(rows):,} candidates", table("Candidates", headings, rows))
 
 
@@ -141,8 +145,11 @@ def _tiles(run: RunRecord) -> str:
     if first is None or last is None or first.cost is None or last.cost is None or first is last:
         return ""
     tiles = []
-    for label, unit, field in (("MACs", "", "macs"), ("parameters", "", "params"), ("size", "B", "bytes")):
+    shown = [("MACs", "", "macs"), ("parameters", "", "params"), ("size", "B", "bytes")]
+    for label, unit, field in (*shown, ("peak memory", "B", "peak_bytes")):
         before, after = getattr(first.cost, field), getattr(last.cost, field)
+        if before is None or after is None:
+            continue
         amounts = f"{compact(before).rstrip()}{unit} → {compact(after).rstrip()}{unit}"
         tiles.append(tile(label, percent(share(after, before)), amounts))
     before_ms, after_ms = first.cost.latency_ms, last.cost.latency_ms

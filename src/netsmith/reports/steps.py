@@ -11,7 +11,7 @@ from ..errors import InputError
 from .numbers import share
 from .record import CostRecord
 
-_COSTS = ("params", "macs", "bytes", "latency_ms")
+_COSTS = ("params", "macs", "bytes", "latency_ms", "peak_bytes")
 
 
 class StepLike(Protocol):
@@ -32,7 +32,7 @@ class StepLike(Protocol):
 
 
 def steps_json(steps: Sequence[StepLike]) -> list[dict[str, Any]]:
-    """The steps for machines: name, params, macs, bytes, latency_ms and every score, one flat dict a step.
+    """The steps for machines: name, params, macs, bytes, latency_ms, peak_bytes and every score, one flat dict a step.
 
     Every step has the same keys; what was not measured, or is not finite, is None.
 

@@ -35,7 +35,8 @@ def steps_table(steps: Sequence[StepLike], title: str | None = None) -> Table:
         box=box.SIMPLE_HEAD,
     )
     table.add_column("step", no_wrap=True)
-    for heading in ("params", "MACs", "bytes", "latency", *names):
+    peak = any(step.cost.peak_bytes is not None for step in steps)
+    for heading in ("params", "MACs", "bytes", *(["peak"] if peak else []), "latency", *names):
         table.add_column(escape(heading), justify="right")
     original = steps[0].cost
     for step in steps:
@@ -45,10 +46,15 @@ def steps_table(steps: Sequence[StepLike], title: str | None = None) -> Table:
             _cell(compact(cost.params).rstrip(), share(cost.params, original.params)),
             _cell(compact(cost.macs).rstrip(), share(cost.macs, original.macs)),
             _cell(f"{compact(cost.bytes)}B", share(cost.bytes, original.bytes)),
+            *([_peak(cost.peak_bytes, original.peak_bytes)] if peak else []),
             _latency(cost.latency_ms, original.latency_ms),
             *[score_text(step.scores.get(name)) for name in names],
         )
     return table
+
+
+def _peak(peak: int | None, original: int | None) -> str:
+    return NONE if peak is None else _cell(f"{compact(peak)}B", share(peak, original))
 
 
 def _latency(latency_ms: float | None, original_ms: float | None) -> str:

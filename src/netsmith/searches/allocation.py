@@ -140,7 +140,7 @@ def walked(wiring: Wiring, ladders: list[Ladder], limits: Mapping[str, float]) -
     Args:
         wiring: of the model.
         ladders: the widths to choose from, with their errors.
-        limits: cost ("macs", "params", "bytes") -> most.
+        limits: cost ("macs", "params", "bytes", "peak_bytes") -> most.
     """
     tightened = dict(limits)
     while True:

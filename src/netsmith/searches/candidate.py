@@ -66,7 +66,7 @@ def front(
 
     Args:
         candidates: rejected ones are left out.
-        cost: "macs", "params", "bytes" or "latency_ms"; those without it are left out.
+        cost: a field of ``Cost``, such as "macs" or "peak_bytes"; those without it are left out.
         value: what is to be high; None: the objective.
     """
     value = value or (lambda candidate: candidate.value)

@@ -12,6 +12,7 @@ from ..plans.sizing import solve
 from ..wiring import Wiring
 from .curves import Curve, Curves
 from .measure import sizes_at
+from .moments import Piece, peak_of, pieces_of
 from .space import Menu, Menus
 from .structure import Structure, structure, without_blocks
 from .walking import Part, parts_of
@@ -40,6 +41,10 @@ class View:
     @cached_property
     def parts(self) -> list[Part]:
         return parts_of(self.wiring)
+
+    @cached_property
+    def pieces(self) -> list[Piece]:
+        return pieces_of(self.wiring)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,9 +96,9 @@ class Problem:
             sizes = solve(view.wiring, self.sizes(chosen)).sizes
             each = [part.cost(sizes) for part in view.parts]
             share = BYTES_SHARE.get(chosen.precision or "", 1.0)
-            self._costs[chosen] = Cost(
-                sum(c.params for c in each), sum(c.macs for c in each), round(share * sum(c.bytes for c in each))
-            )
+            stored = round(share * sum(c.bytes for c in each))
+            peak = peak_of(view.wiring, view.pieces, sizes, stored)
+            self._costs[chosen] = Cost(sum(c.params for c in each), sum(c.macs for c in each), stored, peak_bytes=peak)
         return self._costs[chosen]
 
     def excess(self, chosen: Structure, limits: Mapping[str, float]) -> float:

@@ -26,6 +26,7 @@ from . import provenance, spaces
 from .copying import copied
 from .fakes import Shortcuts, fake_like, fake_mode
 from .inputs import as_arguments, describe, map_tensors
+from .lifetimes import Lifetimes, Watch
 from .provenance import Attribute, Expression, SourcedInt
 from .recorder import Backstop, Dims, Origin, Recorder, Rule, tensors_in
 from .slots import clear_tensor_caches, int_slots, map_ints, tensor_slots
@@ -65,6 +66,7 @@ class Capture:
     output_shapes: list[tuple[int, ...]] = field(default_factory=list)
     output_origins: list[Origin] = field(default_factory=list)
     eval_calls: int = 0  # calls of the forward in eval mode; those of the training forward come after them
+    lifetimes: Lifetimes | None = None  # of what they made, where it was asked for
     error: Exception | None = None
 
 
@@ -83,6 +85,7 @@ def capture(
     rules: Mapping[Any, Rule] | None,
     resize: Resize | None = None,
     fake: bool = True,
+    lifetimes: bool = False,
 ) -> Capture:
     """Read one call of the model in eval mode.
 
@@ -92,6 +95,7 @@ def capture(
         rules: function or name -> rule; None records names and shapes alone.
         resize: run a twin with other widths instead (its errors are kept in ``Capture.error``).
         fake: under fake tensors; False runs real ones on a full copy, for forwards that look at values.
+        lifetimes: without rules, also note how long forward holds what its calls make.
 
     Raises:
         CaptureError: forward raises with these inputs.
@@ -101,7 +105,8 @@ def capture(
     mode: Any = fake_mode() if fake else contextlib.nullcontext()
     shortcuts: Any = Shortcuts(mode) if fake else contextlib.nullcontext()
     path: list[str] = []
-    recorder = Recorder(rules, lambda: path[-1] if path else "")
+    watch = Watch() if lifetimes else None
+    recorder = Recorder(rules, lambda: path[-1] if path else "", watch=watch)
     result = Capture(recorder, fake)
     twin = _twin(model, result, mode if fake else None, resize)
     _tag_ints(twin, result, resize)
@@ -117,6 +122,9 @@ def capture(
         return stand_in
 
     args, kwargs = map_tensors(args, given), map_tensors(kwargs, given)
+    if watch is not None:
+        watch.there(slot.tensor for slot in tensor_slots(twin))
+        watch.there(tensors_in((args, kwargs)), given=True)
     noted = provenance.equalities.set(result.equalities)
     try:
         with (
@@ -138,6 +146,8 @@ def capture(
                 result.outputs.append(dims)
                 result.output_origins.append(origin)
         result.eval_calls = len(recorder.calls)
+        if watch is not None:
+            result.lifetimes = watch.lifetimes(result.eval_calls)
         if rules is not None:
             _tie_rewritten(twin, result)
             if _unread_parameters(result):

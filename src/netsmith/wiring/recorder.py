@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from . import spaces
+from .lifetimes import Watch
 from .provenance import Expression, SizeOf, SourcedInt
 from .spaces import Dim
 
@@ -169,6 +170,7 @@ class Recorder(TorchFunctionMode):
     alignments: list[tuple[Dim, int]] = field(default_factory=list)
     roles: dict[tuple[int, int], str] = field(default_factory=dict)
     unsupported: dict[str, list[str]] = field(default_factory=dict)
+    watch: Watch | None = None  # with rules tensors are held: how long forward holds them shows only without
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -224,11 +226,15 @@ class Recorder(TorchFunctionMode):
             self.inside = outer
 
     def _record(self, func: Any, args: tuple, kwargs: dict) -> Any:
+        if self.watch is not None:
+            self.watch.before(len(self.calls))
         out = func(*args, **kwargs)
         name = function_name(func)
         if self.rules is None:
             outs = tensors_in(out)
             if counts(name, outs):
+                if self.watch is not None:
+                    self.watch.made(len(self.calls), outs)
                 shapes = [tuple(int(n) for n in t.shape) for t in outs]
                 given = [tuple(int(n) for n in t.shape) for t in tensors_in((args, kwargs))]
                 self.calls.append(Recorded(name, self.module(), [], [], [], shapes, given, _note(name, args, kwargs)))

@@ -15,8 +15,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..errors import CaptureError
+from .capture import capture
+from .collector import no_collections
 from .construction import Construction
 from .layouts import Layout, unit_positions
+from .lifetimes import Lifetimes
 from .provenance import Expression
 from .recorder import Origin
 
@@ -209,6 +213,20 @@ class Wiring:
             if origin.kind == "call":
                 found.setdefault(origin.call, []).append(reader)
         return found
+
+    @cached_property
+    def lifetimes(self) -> Lifetimes | None:
+        """How long forward holds what each call makes; it runs once more for that.
+
+        None where it goes another way than when it was traced: it looks at values.
+        """
+        try:
+            with no_collections():  # what lies in a cycle counts as held, whenever the collector would have come
+                run = capture(self.model, self.example_inputs, rules=None, fake=self.fake, lifetimes=True)
+        except CaptureError:
+            return None
+        same = [call.name for call in run.recorder.calls] == [call.name for call in self.calls]
+        return run.lifetimes if same else None
 
     @cached_property
     def axis(self) -> dict[str, Axis]:

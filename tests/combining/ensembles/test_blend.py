@@ -29,6 +29,8 @@ def test_a_budget_of_all_members_together() -> None:
     assert netsmith.measure(ensemble, x).macs <= 0.2 * whole
     timed = netsmith.Budget(latency_ms=1000.0)
     assert blend(trained(), batches(), method="greedy", budget=timed, example_inputs=x).names
+    with pytest.raises(BudgetError, match="peak_bytes of members does not add up"):
+        blend(trained(), batches(), method="greedy", budget=netsmith.Budget(peak_bytes=0.5), example_inputs=x)
     with pytest.raises(BudgetError, match="no member is within the budget of macs ≤ 10"):
         blend(trained(), batches(), method="greedy", budget=netsmith.Budget(macs=10), example_inputs=x)
 

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from ...costs import Cost, latencies, measure
-from ...errors import InputError
+from ...errors import BudgetError, InputError
 from ...plans import Budget
 from .container import Members, named
 from .outputs import Outputs, outputs_of
@@ -73,6 +73,8 @@ def costs_and_limits(
     members: Mapping[str, nn.Module], budget: Budget, example_inputs: Any
 ) -> tuple[dict[str, list[float]], dict[str, float]]:
     """(cost of each member, limit on their sum), each by the name of the cost."""
+    if budget.peak_bytes is not None:
+        raise BudgetError("peak_bytes of members does not add up, as they run one after the other; limit bytes")
     found = [measure(model, example_inputs).as_dict() for model in members.values()]
     if budget.latency_ms is not None:
         for cost, milliseconds in zip(found, latencies(list(members.values()), example_inputs), strict=True):
