@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -20,11 +21,12 @@ DATA = [torch.randn(64, 3, 5, 5, generator=torch.Generator().manual_seed(i)) for
 NAMES = [f"blocks.{i}" for i in range(4)]
 
 
-def curves(wiring: Wiring, errors: dict[str, float]) -> Curves:
-    """Every block's inner axis loses 0.1 for each unit; blocks cost what ``errors`` says."""
+def curves(wiring: Wiring, errors: list[float]) -> Curves:
+    """Every block's inner axis loses 0.1 for each unit; without the first, the first two … it is what errors say."""
     axes = [f"{name}.conv1.weight:0" for name in NAMES]
     lines = tuple(Curve((axis,), {6 - i: 0.1 * i for i in range(6)}) for axis in axes)
-    leaving = tuple(Leaving(RemoveBlock(name), error) for name, error in errors.items())
+    edits = [RemoveBlock(name) for name in NAMES]
+    leaving = tuple(Leaving(tuple(edits[: i + 1]), error) for i, error in enumerate(errors))
     return Curves(wiring, lines, {axis: tuple(range(6)) for axis in axes}, blocks=leaving)
 
 
@@ -34,8 +36,8 @@ def wiring() -> Wiring:
 
 
 def test_a_block_goes_where_that_is_cheaper_than_narrower_axes(wiring: Wiring) -> None:
-    plan = allocate(curves(wiring, {"blocks.1": 0.05, "blocks.2": 9.0}), Budget(macs=0.7))
-    assert [edit.block for step in plan.steps for edit in step.block_edits] == ["blocks.1"]
+    plan = allocate(curves(wiring, [0.05, 9.0]), Budget(macs=0.7))
+    assert [edit.block for step in plan.steps for edit in step.block_edits] == ["blocks.0"]
     edited = netsmith.apply(wiring.model, plan)
     share = netsmith.measure(edited, images(1)).macs / netsmith.measure(wiring.model, images(1)).macs
     assert 0.65 < share <= 0.7
@@ -45,17 +47,17 @@ def test_a_block_goes_where_that_is_cheaper_than_narrower_axes(wiring: Wiring) -
 
 
 def test_blocks_that_cost_more_than_units_stay(wiring: Wiring) -> None:
-    given = curves(wiring, dict.fromkeys(NAMES, 9.0))
+    given = curves(wiring, [9.0] * 4)
     assert allocate(given, Budget(macs=0.7)) == allocate(replace(given, blocks=()), Budget(macs=0.7))
 
 
 def test_nothing_goes_where_the_budget_is_kept_already(wiring: Wiring) -> None:
-    plan = allocate(curves(wiring, dict.fromkeys(NAMES, 0.0)), Budget(macs=1.0))
+    plan = allocate(curves(wiring, [0.0] * 4), Budget(macs=1.0))
     assert not plan.edits and not plan.before and "nothing to do" in plan.left["the model"]
 
 
 def test_blocks_alone_may_keep_a_budget_that_widths_cannot(wiring: Wiring) -> None:
-    given = curves(wiring, dict.fromkeys(NAMES, 0.5))
+    given = curves(wiring, [0.5, 1.0, 2.0, 4.0])
     with pytest.raises(BudgetError, match="cannot be met"):
         allocate(replace(given, blocks=()), Budget(macs=0.3))
     plan = allocate(given, Budget(macs=0.3))
@@ -68,15 +70,17 @@ def test_blocks_alone_may_keep_a_budget_that_widths_cannot(wiring: Wiring) -> No
 def test_a_block_is_measured_after_repair(wiring: Wiring) -> None:
     empty = Curves(wiring, (), {})
     told: list[str] = []
-    found = measure_blocks(empty, DATA, progress=lambda done, total, name: told.append(f"{done}/{total} {name}"))
-    errors = {block.edit.block: block.error for block in found.blocks}
-    assert list(errors) == [*NAMES, "alone"] and told[-1] == "5/5 alone"
-    for block in found.blocks:
-        model = netsmith.apply(wiring.model, netsmith.plans.plan_blocks(wiring, [block.edit])).eval()
+    found = measure_blocks(empty, DATA, progress=lambda done, total, name: told.append(f"{done}/{total}")).blocks
+    assert [len(each.edits) for each in found] == list(range(1, len(found) + 1)) and len(found) > 1
+    assert told == [f"{i + 1}/10" for i in range(5 + len(found) - 1)]
+    assert all(more.edits[:-1] == fewer.edits for fewer, more in pairwise(found))
+    for each in found:
+        model = netsmith.apply(wiring.model, netsmith.plans.plan_blocks(wiring, each.edits)).eval()
         with torch.no_grad():
             without = sum(float(divergence(wiring.model(x), model(x))) for x in DATA) / len(DATA)
-        assert 0 < block.error < without
-    assert [b.edit.block for b in measure_blocks(empty, DATA, ignore=("blocks.*",)).blocks] == ["alone"]
+        assert 0 < each.error < without
+    (only,) = measure_blocks(empty, DATA, ignore=("blocks.*",)).blocks
+    assert [edit.block for edit in only.edits] == ["alone"]
     with pytest.raises(UnknownNameError, match="no such"):
         measure_blocks(empty, DATA, ignore=("no such",))
 

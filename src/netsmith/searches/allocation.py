@@ -117,8 +117,7 @@ def allocate(curves: Curves, budget: Budget) -> Plan:
         targets = _widths(left, left.curves, budget, wiring)
         return sum(c.error(targets.get(c.axes[0], left.wiring.sizes[c.axes[0]])) for c in left.curves)
 
-    counted = budget.macs is None and budget.latency_ms is None
-    gone = dispensable(curves, error_without, "params" if counted else "macs")
+    gone = dispensable(curves, error_without)
     plan = _narrowed(without(gone), budget, wiring)
     if not gone:
         return plan

@@ -53,14 +53,14 @@ def _slope(wide: tuple[int, float], narrow: tuple[int, float]) -> float:
 
 @dataclass(frozen=True)
 class Leaving:
-    """A residual block that may go altogether, everything else as in the original.
+    """Residual blocks that may go altogether, all of them at once, everything else as in the original.
 
     Attributes:
-        edit: takes it out.
-        error: divergence from the original's outputs without it, after repair, ≥ 0; in the unit of ``Curve.errors``.
+        edits: take them out.
+        error: divergence from the original's outputs without them, after repair, ≥ 0; in the unit of ``Curve.errors``.
     """
 
-    edit: RemoveBlock
+    edits: tuple[RemoveBlock, ...]
     error: float
 
 
@@ -74,7 +74,7 @@ class Curves:
         ranks: axis -> its units, those that stay longest first.
         round_to: as given; allocated widths are multiples of it.
         left: axes that cannot change -> why.
-        blocks: those that may go altogether, from ``measure_blocks``; none unless that was called.
+        blocks: sets of them that may go altogether, from ``measure_blocks``; none unless that was called.
     """
 
     wiring: Wiring
@@ -106,5 +106,6 @@ class Curves:
         for curve in self.curves:
             points = "  ".join(f"{w}: {e:.4f}" for w, e in sorted(curve.errors.items(), reverse=True))
             lines.append(f"  {' + '.join(curve.axes):<48} {points}")
-        lines += [f"  {'without ' + block.edit.block:<48} {block.error:.4f}" for block in self.blocks]
+        for each in self.blocks:
+            lines.append(f"  without {', '.join(edit.block for edit in each.edits):<40} {each.error:.4f}")
         return "\n".join(lines)

@@ -21,7 +21,7 @@ from .curves import Curves, Leaving
 
 Progress = Callable[[int, int, str], None]
 
-_PATIENCE = 2  # blocks in a row that do not pay before no further one is tried
+_MOST = 0.5  # nats, or share of the outputs' square: without blocks that cost more, no further ones are tried
 
 
 def measure_blocks(
@@ -29,29 +29,30 @@ def measure_blocks(
     data: Iterable[Any],
     *,
     ignore: Iterable[str] = (),
-    most_examples: int = 256,
+    most_examples: int = 512,
     steps: int = 4,
     mask: Mask | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Curves:
-    """The curves, and for each residual block the divergence from the original without it, after repair.
+    """The curves, and the divergence from the original without residual blocks, after repair.
 
-    Only the stretch of layers before a block is fitted, in a few steps, towards what the block gave (see ``rejoin``):
-    what one axis' curve is to widths, this is to a block.
+    Each block is measured alone, with the stretch of layers before it fitted in a few steps towards what the block gave
+    (see ``rejoin``). Then those that cost least for the multiply-accumulates that they save go together, one more at a
+    time, with all behind the first fitted: what two blocks cost together is far more than the sum.
 
     Args:
         curves: of the model, from ``measure_curves``.
         data: unlabelled calibration batches, each ``x`` or ``(x, y)``.
         ignore: name patterns, as in ``plan_removal``; a block that holds a matching tensor stays.
-        most_examples: examples used at most, to fit and to judge.
-        steps: of the fit, at most.
+        most_examples: examples used at most: one half to fit, the other to judge.
+        steps: of each fit, at most.
         mask: as in ``measure_curves``.
         seed: of everything drawn at random.
-        progress: called with (blocks done, blocks in all, name of the block).
+        progress: called with (blocks done, blocks in all, name of the block); each counts twice, alone and with others.
 
     Returns:
-        Curves with ``blocks``, for ``allocate``.
+        Curves with ``blocks``, sets of one, two … of them, for ``allocate``.
 
     Raises:
         InputError, UnknownNameError: an ignore pattern that is no string or matches nothing.
@@ -59,62 +60,67 @@ def measure_blocks(
     """
     wiring = curves.wiring
     stay = protected_tensors(wiring, ignore)
-    able = {b: e for b, e in candidates(wiring)[0].items() if not any(name.startswith(f"{b}.") for name in stay)}
+    able = [e for b, e in candidates(wiring)[0].items() if not any(name.startswith(f"{b}.") for name in stay)]
     batches = calibration_batches(data, most_examples=most_examples, device=device_of(wiring.model))
-    counted = [mask_of(mask, inputs) for inputs in batches]
+    seen = sum(map(examples_in, batches[: (len(batches) + 1) // 2]))  # those that nothing is fitted to judge
+    judges = batches[(len(batches) + 1) // 2 :] or batches
+    counted = [mask_of(mask, inputs) for inputs in judges]
     with eval_mode(wiring.model), torch.no_grad():
-        wanted = [first_output(call_model(wiring.model, inputs)) for inputs in batches]
-    found = []
-    for name, edit in able.items():
-        plan = plan_blocks(wiring, [edit])
+        wanted = [first_output(call_model(wiring.model, inputs)) for inputs in judges]
+    done = 0
+
+    def without(edits: Sequence[RemoveBlock], most_stretches: int | None) -> float:
+        nonlocal done
+        plan = plan_blocks(wiring, edits)
         model = rejoin(
-            wiring, plan, data, steps=steps, most_stretches=1, most_examples=most_examples, mask=mask, seed=seed
+            wiring,
+            plan,
+            data,
+            steps=steps,
+            most_examples=seen,
+            most_stretches=most_stretches,
+            mask=mask,
+            seed=seed,
         ).model
         with torch.no_grad():
-            errors = [
-                examples_in(x)
-                * float(divergence(counted_part(w, m), counted_part(first_output(call_model(model, x)), m)))
-                for x, w, m in zip(batches, wanted, counted, strict=True)
-            ]
-        found.append(Leaving(edit, sum(errors) / sum(map(examples_in, batches))))
+            given = [first_output(call_model(model, inputs)) for inputs in judges]
+        each = zip(judges, wanted, given, counted, strict=True)
+        errors = [examples_in(x) * float(divergence(counted_part(w, m), counted_part(g, m))) for x, w, g, m in each]
+        done += 1
         if progress:
-            progress(len(found), len(able), name)
-    return replace(curves, blocks=tuple(found))
+            progress(done, 2 * len(able), edits[-1].block)
+        return sum(errors) / sum(map(examples_in, judges))
+
+    alone = [Leaving((edit,), without([edit], 1)) for edit in able]
+    alone.sort(key=lambda b: b.error / saving(wiring, b.edits[0].block, "macs"))
+    sets = alone[:1]
+    for block in alone[1:]:
+        if sets[-1].error > _MOST:
+            break
+        edits = (*sets[-1].edits, *block.edits)
+        try:
+            sets.append(Leaving(edits, without(edits, None)))
+        except PlanError:  # this one cannot go beside the others
+            continue
+    return replace(curves, blocks=tuple(sets))
 
 
-def dispensable(
-    curves: Curves, error_without: Callable[[Sequence[RemoveBlock]], float], what: str
-) -> tuple[RemoveBlock, ...]:
-    """The blocks without which a budget is kept with a smaller sum of errors.
-
-    They are tried in turn, those first that cost least error for what they save; each one stays out if that, and the
-    wider axes that the budget then allows, make the sum of errors smaller.
+def dispensable(curves: Curves, error_without: Callable[[Sequence[RemoveBlock]], float]) -> tuple[RemoveBlock, ...]:
+    """The set of blocks without which a budget is kept with the smallest sum of errors; () where all should stay.
 
     Args:
         curves: with ``blocks``.
         error_without: blocks -> sum of the errors of the widths that keep the budget without them.
-        what: cost that is saved: "macs" or "params".
     """
 
-    def error(blocks: Sequence[Leaving]) -> float:
+    def error(these: Leaving) -> float:
         try:
-            return sum(b.error for b in blocks) + error_without([b.edit for b in blocks])
+            return these.error + error_without(these.edits)
         except BudgetError:  # not without more blocks
             return float("inf")
 
-    gone: tuple[Leaving, ...] = ()
-    least, failures = error(gone), 0
-    if least == 0:
-        return ()
-    for block in sorted(curves.blocks, key=lambda b: b.error / saving(curves.wiring, b.edit.block, what)):
-        try:
-            now = error((*gone, block))
-        except PlanError:  # these cannot go together
-            continue
-        if now <= least:
-            gone, least, failures = (*gone, block), now, 0
-        else:
-            failures += 1
-        if failures == _PATIENCE:
-            break
-    return tuple(block.edit for block in gone)
+    best, least = (), error(Leaving((), 0.0))
+    for these in curves.blocks:
+        if these.error < least and (now := error(these)) < least:
+            best, least = these.edits, now
+    return best
