@@ -177,7 +177,7 @@ def rows_of(one: Case, latency: Sequence[str], wanted: Sequence[str]) -> Iterato
     if "depth" in wanted or latency:
         deep = measure_blocks(curves, one.data, seed=one.seed)
     seconds_blocks = time.process_time() - busy
-    print(f"{one.name} curves {seconds:.1f} s, blocks {seconds_blocks:.1f} s", flush=True)
+    print(f"{deep}\n{one.name} curves {seconds:.1f} s, blocks {seconds_blocks:.1f} s", flush=True)
 
     def row(what: str, budget: str, make: Callable[[], Plan | tuple[Plan, dict[str, Any]]]) -> dict[str, Any]:
         busy = time.process_time()

@@ -63,7 +63,8 @@ def shrink(
             asks for is gathered from ``data``. None: with data, those that repair could replace least; without, those
             of the largest magnitude.
         round_to, ignore: as in ``plan_removal``.
-        depth: with data, whether residual blocks may go altogether where that disturbs the outputs less.
+        depth: with data, whether residual blocks may go altogether where that disturbs the outputs less; measuring
+            them takes longer than all widths.
         mask: inputs -> (examples, positions), false or 0 where padding is, which then does not count; e.g.
             ``lambda x: x["attention_mask"]``.
         precision: of the products of layers while data is measured and layers are refitted: "bf16" is faster on
@@ -81,6 +82,8 @@ def shrink(
         >>> result = netsmith.shrink(model, x, budget=netsmith.Budget(macs=0.5), data=batches)  # doctest: +SKIP
     """
     _check(model, budget, data, evaluate, heal, seed, precision)
+    if depth and data is None:
+        raise InputError("depth=True measures which blocks may go; give data, e.g. data=batches")
     tell = progress or _silent
     tell("trace", 0, 1)
     wiring = trace(model, example_inputs)
