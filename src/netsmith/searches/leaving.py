@@ -52,7 +52,8 @@ def measure_blocks(
         progress: called with (blocks done, blocks in all, name of the block); each counts twice, alone and with others.
 
     Returns:
-        Curves with ``blocks``, sets of one, two … of them, for ``allocate``.
+        Curves with ``blocks``, for ``allocate``: single ones that no other beats both in error and in what it saves,
+        and the sets of one, two … of them.
 
     Raises:
         InputError, UnknownNameError: an ignore pattern that is no string or matches nothing.
@@ -91,8 +92,13 @@ def measure_blocks(
             progress(done, 2 * len(able), edits[-1].block)
         return sum(errors) / sum(map(examples_in, judges))
 
+    saved = {edit.block: saving(wiring, edit.block, "macs") for edit in able}
     alone = [Leaving((edit,), without([edit], 1)) for edit in able]
-    alone.sort(key=lambda b: b.error / saving(wiring, b.edits[0].block, "macs"))
+    alone.sort(key=lambda each: each.error / saved[each.edits[0].block])
+    single: list[Leaving] = []  # those that save more than any that cost less error
+    for each in sorted(alone, key=lambda each: each.error):
+        if all(saved[each.edits[0].block] > saved[other.edits[0].block] for other in single):
+            single.append(each)
     sets = alone[:1]
     for block in alone[1:]:
         if sets[-1].error > _MOST:
@@ -102,7 +108,7 @@ def measure_blocks(
             sets.append(Leaving(edits, without(edits, None)))
         except PlanError:  # this one cannot go beside the others
             continue
-    return replace(curves, blocks=tuple(sets))
+    return replace(curves, blocks=(*(each for each in single if each not in sets), *sets))
 
 
 def dispensable(curves: Curves, error_without: Callable[[Sequence[RemoveBlock]], float]) -> tuple[RemoveBlock, ...]:
@@ -119,7 +125,8 @@ def dispensable(curves: Curves, error_without: Callable[[Sequence[RemoveBlock]],
         except BudgetError:  # not without more blocks
             return float("inf")
 
-    best, least = (), error(Leaving((), 0.0))
+    best: tuple[RemoveBlock, ...] = ()
+    least = error(Leaving((), 0.0))
     for these in curves.blocks:
         if these.error < least and (now := error(these)) < least:
             best, least = these.edits, now
