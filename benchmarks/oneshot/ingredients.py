@@ -12,7 +12,8 @@ budget and seed differ in one thing only:
                  from the original that is added, allocate the rest; the widths of both are repaired as in one round
     swaps        units chosen by elimination are swapped while the closed-form error falls: swapping.py
 
-`time` is the median of one call of one image, eager, as a share of the original's, measured in turns with it.
+`time` is the median of one call of one image, eager, as a share of the original's, measured in turns with it; on a
+busy machine it says little.
 `--latency` allocates to that time instead, without and with depth. Writes ingredients.json and ingredients.md.
 """
 
