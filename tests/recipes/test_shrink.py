@@ -12,6 +12,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import netsmith
+from block_networks import images as block_images
+from block_networks import stacked
 from netsmith.costs import measure
 from netsmith.errors import BudgetError, CaptureError, EvidenceError, InputError, ModelError, UnknownNameError
 from netsmith.evidence import gradients
@@ -307,6 +309,7 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         EvidenceError,
         r"score taylor is computed from data \(gradients\), and none was given; pass data",
     ),
+    "depth without data": ({"depth": True}, InputError, "depth=True measures which blocks may go; give data"),
     "round_to": ({"round_to": 0}, InputError, "round_to=0 must be an int ≥ 1"),
     "ignore": ({"ignore": ["layer9"]}, UnknownNameError, "ignore pattern 'layer9' matches no module"),
 }
@@ -332,3 +335,14 @@ def test_nan_in_a_buffer_and_a_seed_that_is_no_number() -> None:
     buffer.view(-1)[0] = float("nan")
     with pytest.raises(ModelError, match=f"buffers hold NaN: {name}"):
         shrink(model, x, budget=HALF)
+
+
+def test_whole_blocks_may_go() -> None:
+    model, x = stacked(), block_images(1)
+    data = [block_images(32) for _ in range(4)]
+    with torch.no_grad():
+        model.blocks[1].conv2.weight.mul_(0.1)  # a block that does little
+    result = shrink(model, x, budget=Budget(macs=0.2), data=data, depth=True)
+    assert "blocks.1" in [edit.block for edit in result.plan.before[0].block_edits]
+    assert result.verdict.ok and measure(result.model, x).macs <= 0.2 * measure(model, x).macs
+    assert [step.name for step in result.steps] == ["original", "prune", "repair"]

@@ -141,15 +141,22 @@ def largest_share(wiring: Wiring, budget: Budget, sizing_at: Callable[[float], S
     return low
 
 
-def fit_check(wiring: Wiring, budget: Budget) -> Callable[[Sizing], str | None]:
-    """A function that says how a sizing exceeds the budget, or None when it fits."""
-    original = predict(wiring, wiring.sizes)
+def fit_check(wiring: Wiring, budget: Budget, original_wiring: Wiring | None = None) -> Callable[[Sizing], str | None]:
+    """A function that says how a sizing exceeds the budget, or None when it fits.
+
+    Args:
+        wiring: of the model that gets the sizing.
+        budget: what that may cost.
+        original_wiring: of what shares in the budget are shares of; None: of the same model.
+    """
+    start = original_wiring or wiring
+    original = predict(start, start.sizes)
 
     def check(sizing: Sizing) -> str | None:
         cost, whole = predict(wiring, sizing.sizes), original
         if budget.latency_ms is not None:  # in turns, so that what else the machine does falls on both alike
             candidate = resized_copy(wiring, sizing.sizes, sizing.attributes)
-            before, after = latencies([wiring.model, candidate], wiring.example_inputs)
+            before, after = latencies([start.model, candidate], wiring.example_inputs)
             cost, whole = replace(cost, latency_ms=after), replace(original, latency_ms=before)
         for name, limit in budget.limits(whole).items():
             value = getattr(cost, name)

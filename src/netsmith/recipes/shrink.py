@@ -16,7 +16,7 @@ from ..evidence.masks import Mask
 from ..evidence.products import check_precision, products_in
 from ..plans import Budget, Plan, plan_removal
 from ..plans.budget import check_saving
-from ..recovery import Repaired, compensate, recalibrate, refine
+from ..recovery import Repaired, compensate, recalibrate, refine, rejoin
 from ..scores import Score, magnitude, with_evidence
 from ..scores.named import score_named
 from ..searches import plan_allocation
@@ -40,6 +40,7 @@ def shrink(
     score: Callable[..., torch.Tensor] | str | None = None,
     round_to: int | None = None,
     ignore: Iterable[str] = (),
+    depth: bool = False,
     mask: Mask | None = None,
     precision: str = "auto",
     progress: Progress | None = None,
@@ -62,6 +63,8 @@ def shrink(
             asks for is gathered from ``data``. None: with data, those that repair could replace least; without, those
             of the largest magnitude.
         round_to, ignore: as in ``plan_removal``.
+        depth: with data, whether residual blocks may go altogether where that disturbs the outputs less; measuring
+            them takes longer than all widths.
         mask: inputs -> (examples, positions), false or 0 where padding is, which then does not count; e.g.
             ``lambda x: x["attention_mask"]``.
         precision: of the products of layers while data is measured and layers are refitted: "bf16", "no" (that of the
@@ -80,6 +83,8 @@ def shrink(
         >>> result = netsmith.shrink(model, x, budget=netsmith.Budget(macs=0.5), data=batches)  # doctest: +SKIP
     """
     _check(model, budget, data, evaluate, heal, seed, precision)
+    if depth and data is None:
+        raise InputError("depth=True measures which blocks may go; give data, e.g. data=batches")
     tell = progress or _silent
     tell("trace", 0, 1)
     wiring = trace(model, example_inputs)
@@ -98,6 +103,7 @@ def shrink(
                 score=chosen,
                 round_to=round_to,
                 ignore=ignore,
+                depth=depth,
                 mask=mask,
                 seed=seed,
                 progress=telling(tell, "plan"),
@@ -134,8 +140,17 @@ def repaired(
     tell = progress or _silent
     # What each layer is fitted to is refined afterwards: half of the care in its first fit gives the same in the end.
     first: dict[str, Any] = {"most_examples": 512, "steps": 1}
-    done = compensate(wiring, plan, data, mask=mask, seed=seed, progress=telling(tell, "repair"), **first)
-    done = refine(wiring, done, data, mask=mask, seed=seed, progress=telling(tell, "refine"))
+    done = Repaired(wiring.model, plan, {})
+    if plan.before or plan.block_edits:
+        cut = plan.steps[0]
+        care: dict[str, Any] = {"most_examples": 512, "steps": 4} if plan.before else {}
+        done = rejoin(wiring, cut, data, mask=mask, seed=seed, progress=telling(tell, "repair"), **care)
+    if plan.resizes or not plan.block_edits:
+        here = trace(done.model, wiring.example_inputs) if plan.before else wiring
+        pruned = compensate(here, plan.steps[-1], data, mask=mask, seed=seed, progress=telling(tell, "repair"), **first)
+        joined = pruned.plan.after(done.plan) if plan.before else pruned.plan
+        pruned = Repaired(pruned.model, joined, {})
+        done = refine(wiring, pruned, data, mask=mask, seed=seed, progress=telling(tell, "refine"))
     tell("recalibrate", 0, 1)
     return recalibrate(wiring.model, done.model, done.plan, data)
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from functools import partial
 from typing import Any
 
 import torch
@@ -27,6 +26,7 @@ from ..plans import Plan
 from ..wiring import Wiring
 from ..wiring.layouts import axis_names, kept_positions
 from ..wiring.trace import as_run
+from .cut_before import pruned_wiring
 from .repaired import Repaired
 from .segments import find_segments
 from .stretches import Progress, Stretch, fit_stretches, held_out_divergence
@@ -50,7 +50,8 @@ def refine(
 
     Args:
         wiring: of the original model.
-        repaired: what ``compensate`` gave; not changed.
+        repaired: what ``compensate`` gave, its plan as one for the original (``Plan.after``) where blocks were cut
+            before; not changed.
         data: unlabelled calibration batches, each ``x`` or ``(x, y)``; labels are not looked at.
         steps: for each stretch, at most.
         most_examples: examples used at most; stretches with many positions an example make do with fewer.
@@ -74,14 +75,17 @@ def refine(
         return Repaired(model, plan, {})
     batches = channels_last(wiring.model, batches)
     wiring = as_run(wiring, batches[0])
+    pruned, wanted = pruned_wiring(wiring, plan, batches[0])
+    stretches = [Stretch(segment, wanted(segment.end)) for segment in find_segments(pruned, plan)]
+    ends = {stretch.wanted: stretch.segment.end for stretch in stretches}
     with eval_mode(wiring.model), eval_mode(repaired.model):
         errors, refitted = fit_stretches(
             wiring,
-            wiring,
+            pruned,
             model,
-            [Stretch(segment, segment.end) for segment in find_segments(wiring, plan)],
+            stretches,
             batches,
-            partial(_kept, wiring, plan),
+            lambda call, value: _kept(pruned, plan, ends[call], value),
             steps=steps,
             strength=strength,
             mask=mask,

@@ -39,6 +39,7 @@ def rejoin(
     steps: int = 16,
     most_examples: int = 1024,
     strength: float = 1e-2,
+    most_stretches: int | None = None,
     mask: Mask | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -52,6 +53,7 @@ def rejoin(
         steps: for each stretch, at most.
         most_examples: examples used at most; stretches with many positions an example make do with fewer.
         strength: ridge penalty towards the weights as they are, as a share of the mean input variance.
+        most_stretches: fit only so many, the first ones; None: all to the end.
         mask: inputs -> (examples, positions), false or 0 where padding is, which then does not count; e.g.
             ``lambda x: x["attention_mask"]``.
         seed: of everything drawn at random.
@@ -73,7 +75,7 @@ def rejoin(
     model = copy.deepcopy(plain)
     original = as_run(wiring, batches[0])
     edited = as_run(trace(model, wiring.example_inputs), batches[0])
-    stretches = _stretches(original, edited, plan)
+    stretches = _stretches(original, edited, plan)[:most_stretches]
     with eval_mode(wiring.model):
         errors, refitted = fit_stretches(
             original,
@@ -115,7 +117,7 @@ def _stretches(original: Wiring, edited: Wiring, plan: Plan) -> list[Stretch]:
         between = [p for p in points if refit.call <= p < following]
         if between:  # the shortest stretches: over a longer one the layers do not find what the block gave
             end = max(between, key=lambda p: (elements(edited, p), p))
-            stretches.append(Stretch(Segment(end, tuple(pending)), _wanted(gone, back[end])))
+            stretches.append(Stretch(Segment(end, tuple(pending)), wanted_of(gone, back[end])))
             pending = []
     return stretches
 
@@ -131,7 +133,7 @@ def _start(gone: Gone, numbers: dict[int, int], points: Sequence[int]) -> int:
     return max((p for p in points if p < entry), default=-1)
 
 
-def _wanted(gone: Sequence[Gone], call: int) -> int:
+def wanted_of(gone: Sequence[Gone], call: int) -> int:
     """What the original gives to those who read this call's result, now that blocks behind it are gone."""
     results = {g.block.entry.call: g.block.result.call for g in gone if not g.stand_in and g.block.entry.kind == "call"}
     while call in results:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+from ..plans import RemoveBlock
 from ..wiring import Wiring
 
 
@@ -50,6 +51,19 @@ def _slope(wide: tuple[int, float], narrow: tuple[int, float]) -> float:
     return (narrow[1] - wide[1]) / (wide[0] - narrow[0])
 
 
+@dataclass(frozen=True)
+class Leaving:
+    """Residual blocks that may go altogether, all of them at once, everything else as in the original.
+
+    Attributes:
+        edits: take them out.
+        error: divergence from the original's outputs without them, after repair, ≥ 0; in the unit of ``Curve.errors``.
+    """
+
+    edits: tuple[RemoveBlock, ...]
+    error: float
+
+
 @dataclass(frozen=True, eq=False)
 class Curves:
     """Evidence for any number of budgets. Made by ``measure_curves``.
@@ -60,6 +74,7 @@ class Curves:
         ranks: axis -> its units, those that stay longest first.
         round_to: as given; allocated widths are multiples of it.
         left: axes that cannot change -> why.
+        blocks: sets of them that may go altogether, from ``measure_blocks``; none unless that was called.
     """
 
     wiring: Wiring
@@ -67,10 +82,30 @@ class Curves:
     ranks: Mapping[str, tuple[int, ...]]
     round_to: int | None = None
     left: Mapping[str, str] | None = None
+    blocks: tuple[Leaving, ...] = ()
+
+    def without(self, wiring: Wiring, names: Mapping[str, str]) -> Curves:
+        """Of the axes that are left when some blocks are gone; no block more may go.
+
+        Args:
+            wiring: of the model without the blocks.
+            names: axis -> its name there, for those that are left.
+        """
+        kept = [c for c in self.curves if all(axis in names for axis in c.axes)]
+        return replace(
+            self,
+            wiring=wiring,
+            curves=tuple(Curve(tuple(names[axis] for axis in c.axes), c.errors) for c in kept),
+            ranks={names[axis]: units for axis, units in self.ranks.items() if axis in names},
+            left={names.get(axis, axis): why for axis, why in (self.left or {}).items()},
+            blocks=(),
+        )
 
     def __str__(self) -> str:
         lines = [f"Curves of {len(self.curves)} axes: width -> divergence"]
         for curve in self.curves:
             points = "  ".join(f"{w}: {e:.4f}" for w, e in sorted(curve.errors.items(), reverse=True))
             lines.append(f"  {' + '.join(curve.axes):<48} {points}")
+        for each in self.blocks:
+            lines.append(f"  without {', '.join(edit.block for edit in each.edits):<40} {each.error:.4f}")
         return "\n".join(lines)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from ..costs import Cost
 from ..errors import NetsmithError
 from ..plans.sizing import solve
 from ..wiring import Wiring
-from .curves import Curve, Curves
+from .curves import Curves
 from .measure import sizes_at
 from .moments import Piece, peak_of, pieces_of
 from .space import Menu, Menus
@@ -125,13 +125,7 @@ class Problem:
         if self.curves is None or not cut:
             return self.curves
         view = self.view(cut)
-        kept = [c for c in self.curves.curves if all(axis in view.names for axis in c.axes)]
-        return replace(
-            self.curves,
-            wiring=view.wiring,
-            curves=tuple(Curve(tuple(view.names[a] for a in c.axes), c.errors) for c in kept),
-            ranks={view.names[a]: units for a, units in self.curves.ranks.items() if a in view.names},
-        )
+        return self.curves.without(view.wiring, view.names)
 
 
 def menu_sizes(wiring: Wiring, menu: Menu, width: int, round_to: int | None) -> dict[str, int]:
