@@ -12,8 +12,8 @@ budget and seed differ in one thing only:
                  from the original that is added, allocate the rest; the widths of both are repaired as in one round
     swaps        units chosen by elimination are swapped while the closed-form error falls: swapping.py
 
-`time` is the median of one call of one image, eager, as a share of the original's, measured in turns with it; on a
-busy machine it says little.
+`time`, in the JSON, is the median of one call of one image, eager, as a share of the original's, measured in turns with
+it; on a busy machine it says little, so the table leaves it out.
 `--latency` allocates to that time instead, without and with depth. Writes ingredients.json and ingredients.md.
 """
 
@@ -227,12 +227,12 @@ def table(rows: list[dict[str, Any]], machine: str) -> str:
         "`ingredients.py`, which says what each row is.",
         f"{date.today().isoformat()}, {machine}, one thread.",
         "",
-        "| network | budget | seed | | divergence | accuracy | MACs | time | blocks gone | s |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| network | budget | seed | | divergence | accuracy | MACs | blocks gone | s |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for r in sorted(rows, key=lambda r: (r["network"], r["budget"], r["seed"])):
         cells = [r["network"], r["budget"], r["seed"], r["what"], f"{r['divergence']:.5f}", f"{r['accuracy']:.2f}"]
-        cells += [f"{r['macs']:.3f}", f"{r['time']:.2f}", ", ".join(r.get("cut", []))]
+        cells += [f"{r['macs']:.3f}", ", ".join(r.get("cut", []))]
         lines.append(f"| {' | '.join(map(str, cells))} | {r['planning_seconds'] + r['repair_seconds']:.0f} |")
     return "\n".join([*lines, ""])
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, UnknownNameError
-from ..evidence import calibration_batches, device_of
+from ..evidence import as_data, calibration_batches, device_of
 from ..plans import Plan
 from ..plans.widths import plan_for, proven_sizing
 from ..recovery.compensate import compensate
@@ -97,7 +97,7 @@ def zip_models(
     wiring = trace(joined.model, example_inputs)
     batches = calibration_batches(data, most_examples=most_examples, device=device_of(joined.model))
     chosen, left = _chosen(wiring, joined.plan, until)
-    alike = correlations(wiring, joined.model, list(chosen), batches, most_examples=most_examples, seed=seed)
+    alike = correlations(wiring, joined.model, list(chosen), as_data(batches), most_examples=most_examples, seed=seed)
     left |= {name: "no matrix and no convolution reads it, so nothing says which units are alike" for name in chosen}
     left = {name: why for name, why in left.items() if name not in alike}
     targets = {name: chosen[name] for name in alike}
@@ -125,8 +125,8 @@ def zip_models(
 
 def _repaired(wiring: Wiring, folding: Folding, batches: Sequence[Any], repair: str, seed: int) -> Repaired:
     if repair == "compensate":
-        fitted = compensate(wiring, folding.plan, batches, fold=folding, seed=seed)
-        return recalibrate(wiring.model, fitted.model, fitted.plan, batches)
+        fitted = compensate(wiring, folding.plan, as_data(batches), fold=folding, seed=seed)
+        return recalibrate(wiring.model, fitted.model, fitted.plan, as_data(batches))
     folded = carry_out_folding(wiring, folding)
     if repair == "none":
         return folded

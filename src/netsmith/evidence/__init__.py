@@ -2,7 +2,7 @@
 
 from .activation_file import load_activations, save_activations
 from .activations import Activations, LayerInputs, activations
-from .batches import calibration_batches, device_of, examples_in, inputs_of
+from .batches import as_data, calibration_batches, device_of, examples_in, inputs_of
 from .divergence import divergence, first_output, mean_divergence
 from .gradients import gradients
 from .influence import influence
@@ -22,6 +22,7 @@ __all__ = [
     "Weights",
     "activations",
     "advance",
+    "as_data",
     "calibration_batches",
     "device_of",
     "divergence",

@@ -39,6 +39,11 @@ def calibration_batches(data: Iterable[Any], *, most_examples: int, device: torc
     return [inputs for inputs, _ in labelled_batches(data, most_examples=most_examples, device=device)]
 
 
+def as_data(batches: Iterable[Any]) -> list[tuple[Any, None]]:
+    """What ``calibration_batches`` gave, as data again: inputs of two tensors are not to be taken for (x, y)."""
+    return [(inputs, None) for inputs in batches]
+
+
 def labelled_batches(
     data: Iterable[Any], *, most_examples: int | None = None, device: torch.device | None = None
 ) -> Iterator[tuple[Any, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..errors import InputError, UnknownNameError
-from ..evidence import calibration_batches, device_of, examples_in
+from ..evidence import as_data, calibration_batches, device_of, examples_in
 from ..plans import Budget
 from ..searches.strategies import STRATEGIES, Strategy
 from ..wiring import Wiring
@@ -97,19 +97,19 @@ def value_of(objective: str, higher: bool) -> Callable[[Mapping[str, float]], fl
 
 
 def split(wiring: Wiring, data: Iterable[Any]) -> tuple[list[Any], list[Any]]:
-    """Batches to repair with, the same for all candidates, and others to compare outputs on.
+    """Data to repair with, the same for all candidates, and inputs to compare outputs on.
 
     Raises:
         InputError, EvidenceError: as ``evidence.calibration_batches``.
     """
     batches = calibration_batches(data, most_examples=_REPAIR + _HELD_OUT, device=device_of(wiring.model))
     if len(batches) < 2:
-        return batches, batches
+        return as_data(batches), batches
     wanted = min(_HELD_OUT, sum(examples_in(inputs) for inputs in batches) // 5)
     held_out = [batches.pop()]
     while len(batches) > 1 and sum(examples_in(inputs) for inputs in held_out) < wanted:
         held_out.insert(0, batches.pop())
-    return batches, held_out
+    return as_data(batches), held_out
 
 
 def digest_of(values: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..data.running import eval_mode
-from ..evidence import calibration_batches, device_of, first_output, mean_divergence
+from ..evidence import as_data, calibration_batches, device_of, first_output, mean_divergence
 from ..plans import Plan
 from ..plans.sizing import solve
 from ..plans.widths import plan_for
@@ -40,7 +40,7 @@ def fold_errors(
     """
     batches = calibration_batches(data, most_examples=most_examples, device=device_of(wiring.model))
     count = max(1, len(batches) // 4)
-    fit, judge = batches[:-count] or batches, batches[-count:]
+    fit, judge = as_data(batches[:-count] or batches), batches[-count:]
     with eval_mode(wiring.model), torch.no_grad():
         references = [first_output(call_model(wiring.model, inputs)) for inputs in judge]
     found = {}

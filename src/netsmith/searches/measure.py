@@ -15,6 +15,7 @@ from ..evidence import (
     Moments,
     Stop,
     advance,
+    as_data,
     calibration_batches,
     device_of,
     divergence,
@@ -107,7 +108,7 @@ def measure_curves(
     batches = calibration_batches(data, most_examples=most_examples, device=device_of(wiring.model))
     batches = channels_last(wiring.model, batches)
     with eval_mode(wiring.model), torch.no_grad():
-        judged = calibration_batches(batches, most_examples=most_judged)
+        judged = calibration_batches(as_data(batches), most_examples=most_judged)
         measuring = _Measuring(
             as_run(wiring, batches[0]),
             groups,

@@ -10,7 +10,7 @@ import torch
 
 from ..data.running import eval_mode
 from ..errors import EvidenceError, InputError, PlanError
-from ..evidence import calibration_batches, device_of, first_output, mean_divergence
+from ..evidence import as_data, calibration_batches, device_of, first_output, mean_divergence
 from ..evidence.masks import Mask
 from ..evidence.similarity import Likeness, Pair, similarity
 from ..plans import BlockEdit, MergeBlocks, Plan, RemoveBlock, plan_blocks, plan_fusion
@@ -70,7 +70,9 @@ def plan_merge(
     batches = calibration_batches(data, most_examples=most_examples, device=device_of(wiring.model))
     with eval_mode(wiring.model):
         merging = _Merging(wiring, batches)
-        likenesses = similarity(wiring, batches, merging.pairs, kind=likeness, most_examples=most_examples, mask=mask)
+        likenesses = similarity(
+            wiring, as_data(batches), merging.pairs, kind=likeness, most_examples=most_examples, mask=mask
+        )
         for pair in sorted(likenesses, key=lambda p: -likenesses[p]):
             if len(merging.edits) == pairs or (threshold is not None and likenesses[pair] < threshold):
                 break
