@@ -34,7 +34,7 @@ from netsmith.data import Pixels, parquet
 from netsmith.errors import BudgetError
 from netsmith.files import load_ensemble, save_ensemble
 from netsmith.plans import Plan
-from netsmith.recovery import compensate, recalibrate, refine
+from netsmith.recovery import repair
 from netsmith.searches import allocate, measure_curves
 from netsmith.zoo import cifar_resnet
 
@@ -70,8 +70,7 @@ def pruned(
     model = trained(depth, shared)
     wiring = netsmith.trace(model, calibration[0][:1])
     plan = allocate(measure_curves(wiring, calibration, seed=0), netsmith.Budget(macs=1 / speedup))
-    done = refine(wiring, compensate(wiring, plan, calibration, seed=0), calibration, seed=0)
-    done = recalibrate(model, done.model, done.plan, calibration)
+    done = repair(wiring, plan, calibration, seed=0)
     if folder is not None:
         netsmith.save(done.model, folder, plan=done.plan)
     return done.model, done.plan

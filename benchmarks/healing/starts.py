@@ -16,7 +16,7 @@ from peer import pruned, recalibrated
 from run import accuracy, augmented
 
 import netsmith
-from netsmith.recovery import compensate, recalibrate, refine
+from netsmith.recovery import repair
 from netsmith.searches import allocate, measure_curves
 from netsmith.zoo import cifar_resnet
 
@@ -34,8 +34,7 @@ def by_netsmith(big: nn.Module, speedups: list[float], images: Tensor, work: Pat
     curves = measure_curves(wiring, calibration)
     for speedup in speedups:
         plan = allocate(curves, netsmith.Budget(macs=1 / speedup))
-        done = refine(wiring, compensate(wiring, plan, calibration), calibration)
-        found[speedup] = recalibrate(big, done.model, done.plan, calibration).model
+        found[speedup] = repair(wiring, plan, calibration).model
         _keep(found[speedup], work / f"netsmith-{speedup:g}.safetensors")
     return found
 

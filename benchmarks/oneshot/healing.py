@@ -21,7 +21,7 @@ import torch
 from run import accuracy, augmented, images, trained
 
 import netsmith
-from netsmith.recovery import compensate, recalibrate, refine
+from netsmith.recovery import repair
 from netsmith.searches import allocate, measure_curves
 from netsmith.training import distil
 
@@ -42,8 +42,7 @@ def main() -> None:
     calibration = list(x[:1024].split(64))
     wiring = netsmith.trace(big, test[0][:1])
     plan = allocate(measure_curves(wiring, calibration), netsmith.Budget(macs=1 / options.speedup))
-    done = refine(wiring, compensate(wiring, plan, calibration), calibration)
-    small = recalibrate(big, done.model, done.plan, calibration).model
+    small = repair(wiring, plan, calibration).model
     macs = {name: netsmith.measure(m, test[0][:1]).macs for name, m in (("sibling", sibling), ("small", small))}
     rows = [{"steps": 0, "accuracy": accuracy(small, test), "seconds": 0.0}]
     goal = accuracy(sibling, test)

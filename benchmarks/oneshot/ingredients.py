@@ -43,8 +43,7 @@ from netsmith.data import digits
 from netsmith.evidence import divergence
 from netsmith.plans import Budget, Plan
 from netsmith.plans.widths import plan_for, proven_sizing
-from netsmith.recipes.shrink import repaired
-from netsmith.recovery import Repaired, compensate
+from netsmith.recovery import Repaired, compensate, repair
 from netsmith.scores.elimination import Reader
 from netsmith.searches import Curves, allocate, measure, measure_blocks, measure_curves
 from netsmith.wiring import Wiring
@@ -185,7 +184,7 @@ def rows_of(one: Case, latency: Sequence[str], wanted: Sequence[str]) -> Iterato
         made = make()
         plan, more = made if isinstance(made, tuple) else (made, {})
         planning, busy = time.process_time() - busy, time.process_time()
-        done: Repaired = repaired(wiring, plan, one.data, seed=one.seed)
+        done: Repaired = repair(wiring, plan, one.data, seed=one.seed)
         before, after = netsmith.measure(one.model, x), netsmith.measure(done.model, x)
         times = [latencies([one.model, done.model], x) for _ in range(5)]
         cut = [edit.block for step in plan.steps for edit in step.block_edits]

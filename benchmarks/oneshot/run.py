@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 import netsmith
 from netsmith.data import Pixels, batches, parquet
-from netsmith.recipes.shrink import repaired
+from netsmith.recovery import repair
 from netsmith.searches import Curves, allocate, measure_curves
 from netsmith.zoo import cifar_resnet
 
@@ -78,7 +78,7 @@ def shrunk(curves: Curves, speedup: float, calibration: list[Tensor], test: Any,
     x = wiring.example_inputs
     start, busy = time.perf_counter(), time.process_time()
     plan = allocate(curves, netsmith.Budget(macs=1 / speedup))
-    done = repaired(wiring, plan, calibration, seed=seed)
+    done = repair(wiring, plan, calibration, seed=seed)
     seconds, busy = time.perf_counter() - start, time.process_time() - busy
     before, after = netsmith.measure(wiring.model, x), netsmith.measure(done.model, x)
     return {

@@ -49,6 +49,16 @@ def test_a_pruned_network_is_cut_pruned_and_grown(file: str, pruned: str) -> Non
     assert len(json.loads(Path("grown/plan.json").read_text())["before"]) == 3
 
 
+def test_a_pruned_network_is_shrunk_in_depth_too(file: str, pruned: str) -> None:
+    shrink = ("shrink", pruned, "--budget", "macs=25%", "--depth")
+    small = chained(file, *shrink, "--data", f"{file}:batches", out="small")
+    assert small["steps"][-1]["macs"] <= 0.25 * small["steps"][-3]["macs"]
+    plan = json.loads(Path("small/plan.json").read_text())
+    assert len(plan["before"]) == 2 and "block" in plan["before"][1]["edits"][0]
+    refused = run(*shrink, "--model", f"{file}:model", "--out", "none", code=2)
+    assert "give data" in refused.stderr
+
+
 def test_influence_is_told_by_the_originals_names(file: str) -> None:
     data = ("--data", f"{file}:batches")
     run("cut", f"{file}:model", *data, "--blocks", "1", "--no-maps", "--out", "cut")

@@ -124,6 +124,7 @@ def fault(text: str) -> str:
         ("cut: {blocks: 1, name: ../up}", "name"),
         ("distil: {epochs: 1, teacher: nobody}", "'nobody' is no earlier step"),
         ("cut: {blocks: 1, data: null}", "cut needs data to measure influence; give data: here or above the steps"),
+        ("prune: {budget: {macs: 50%}, depth: true, data: null}", "shrink needs data to measure which blocks may go"),
         ("sparsify: {share: 0.5, criterion: wanda, data: null}", "sparsify needs data to compute criterion wanda"),
     ],
 )

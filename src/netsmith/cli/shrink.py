@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import typer
+
 from .chaining import chained, finish, open_start
 from .datasets import given_data
 from .models import ModelSource
@@ -44,6 +46,7 @@ SCORE_HELP = (
     "What decides which units go: magnitude, norm_scale, random; with --data also taylor, fisher, activation_variance, "
     "wanda, reconstruction, redundancy; or package.module:function or path/file.py:function."
 )
+DEPTH_HELP = "With --data: whole residual blocks may go too, where that disturbs the outputs less. Takes longer."
 ROUND_HELP = "Make widths multiples of N, as some hardware likes: 8 or 64."
 
 
@@ -57,6 +60,7 @@ def shrink(
     score: Annotated[str | None, option(SCORE_HELP, "SCORE")] = None,
     ignore: Ignore = None,
     round_to: Annotated[int | None, option(ROUND_HELP, "N", min=1)] = None,
+    depth: Annotated[bool, typer.Option("--depth", help=DEPTH_HELP)] = False,
     original: Original = None,
     weights: Weights = None,
     input: Input = None,
@@ -69,7 +73,7 @@ def shrink(
     """Prune a model to a budget, repair it with data, verify it and save it."""
     limits = parse_budget(budget)
     source = ModelSource(what, weights, parse_shape(input), seed)
-    options: dict[str, Any] = {"ignore": tuple(ignore or ()), "round_to": round_to}
+    options: dict[str, Any] = {"ignore": tuple(ignore or ()), "round_to": round_to, "depth": depth}
     if score is not None:
         options["score"] = find_score(score, data)
     subject = open_start(what, out_dir, given=source, original=original)

@@ -34,7 +34,7 @@ Make = Callable[[Any, Work, nn.Module, dict[str, Any]], Result]
 def _shrink(step: Shrink, work: Work, model: nn.Module, common: dict[str, Any]) -> Result:
     score = None if step.score is None else addressed_score(step.score)
     options: dict[str, Any] = {"heal": step.heal, "score": score, "round_to": step.round_to, "ignore": step.ignore}
-    options["precision"] = step.precision
+    options |= {"depth": step.depth, "precision": step.precision}
     return shrink(model, work.example_inputs, budget=step.budget.budget(), data=work.batches(step), **options, **common)
 
 

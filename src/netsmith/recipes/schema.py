@@ -21,10 +21,13 @@ class Shrink(DataStep):
     score: str | None = None
     round_to: Count | None = None
     ignore: Several = ()
+    depth: bool = False
     precision: Annotated[Literal["auto", "no", "bf16"], BeforeValidator(bare_no)] = "auto"
 
     @property
     def wants_data(self) -> str | None:
+        if self.depth:
+            return "measure which blocks may go"
         return None if self.heal is None else "heal"
 
 

@@ -14,9 +14,9 @@ from ..errors import InputError
 from ..evidence import device_of
 from ..evidence.masks import Mask
 from ..evidence.products import check_precision, products_in
-from ..plans import Budget, Plan, plan_removal
+from ..plans import Budget, plan_removal
 from ..plans.budget import check_saving
-from ..recovery import Repaired, compensate, recalibrate, refine, rejoin
+from ..recovery import repair
 from ..scores import Score, magnitude, with_evidence
 from ..scores.named import score_named
 from ..searches import plan_allocation
@@ -109,7 +109,7 @@ def shrink(
                 progress=telling(tell, "plan"),
             )
             models["prune"] = apply(model, plan).eval()
-            done = repaired(wiring, plan, data, mask=mask, seed=seed, progress=tell)
+            done = repair(wiring, plan, data, mask=mask, seed=seed, progress=tell)
         plan, models["repair"] = done.plan, done.model
     if heal is not None:
         tell("heal", 0, 1)
@@ -125,34 +125,6 @@ def shrink(
     tell("measure", 0, 1)
     steps = measured_steps(models, example_inputs, evaluate)
     return Result(final, plan, verdict, steps, spent=spent)
-
-
-def repaired(
-    wiring: Wiring,
-    plan: Plan,
-    data: Iterable[Any],
-    *,
-    mask: Mask | None = None,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> Repaired:
-    """Carry out a plan and repair what it does, as ``shrink`` does; arguments as there."""
-    tell = progress or _silent
-    # What each layer is fitted to is refined afterwards: half of the care in its first fit gives the same in the end.
-    first: dict[str, Any] = {"most_examples": 512, "steps": 1}
-    done = Repaired(wiring.model, plan, {})
-    if plan.before or plan.block_edits:
-        cut = plan.steps[0]
-        care: dict[str, Any] = {"most_examples": 512, "steps": 4} if plan.before else {}
-        done = rejoin(wiring, cut, data, mask=mask, seed=seed, progress=telling(tell, "repair"), **care)
-    if plan.resizes or not plan.block_edits:
-        here = trace(done.model, wiring.example_inputs) if plan.before else wiring
-        pruned = compensate(here, plan.steps[-1], data, mask=mask, seed=seed, progress=telling(tell, "repair"), **first)
-        joined = pruned.plan.after(done.plan) if plan.before else pruned.plan
-        pruned = Repaired(pruned.model, joined, {})
-        done = refine(wiring, pruned, data, mask=mask, seed=seed, progress=telling(tell, "refine"))
-    tell("recalibrate", 0, 1)
-    return recalibrate(wiring.model, done.model, done.plan, data)
 
 
 def _silent(what: str, done: int, total: int) -> None: ...

@@ -7,6 +7,7 @@ from .folding import fold
 from .recalibrate import recalibrate
 from .refine import refine
 from .rejoin import rejoin
+from .repair import repair
 from .repaired import Repaired
 from .rounding import round_weights
 from .sparsify import sparsify
@@ -20,6 +21,7 @@ __all__ = [
     "recalibrate",
     "refine",
     "rejoin",
+    "repair",
     "round_weights",
     "sparsify",
 ]

@@ -58,7 +58,7 @@ def plan_allocation(
 
     Returns:
         A plan that a twin of the model was run with, call by call. ``recovery.compensate`` repairs after it; where
-        blocks go, ``recipes.shrink.repaired``. For several budgets call ``measure_curves`` once and ``allocate`` for
+        blocks go, ``recovery.repair``. For several budgets call ``measure_curves`` once and ``allocate`` for
         each.
 
     Raises:
