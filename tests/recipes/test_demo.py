@@ -62,8 +62,8 @@ def test_the_files(run) -> None:
     summary = json.loads((result.folder / "summary.json").read_text())
     assert [step["name"] for step in summary] == ["original", "prune", "repair", "distil"]
     for step in summary:
-        assert list(step) == ["name", "params", "macs", "bytes", "latency_ms", "accuracy", "f1"]
-        assert all(step[key] > 0 for key in ("params", "macs", "bytes", "latency_ms"))
+        assert list(step) == ["name", "params", "macs", "bytes", "latency_ms", "peak_bytes", "accuracy", "f1"]
+        assert all(step[key] > 0 for key in ("params", "macs", "bytes", "latency_ms", "peak_bytes"))
     run_record = read_run(result.folder)
     assert run_record.kind == "demo" and run_record.seconds > 0
     assert [check.name for check in run_record.steps[-1].checks][-1] == "reload"
