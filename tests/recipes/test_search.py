@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,19 @@ def test_without_evaluate_the_outputs_decide() -> None:
     assert found.objective == "divergence" and not found.maximize
     best = found.best(0)
     assert best.scores == {"divergence": best.divergence} and best.value == -best.scores["divergence"]
+
+
+@pytest.mark.parametrize("share", [1.015, 1.025])
+def test_a_timing_just_above_the_limit_keeps_it(study: Study, share: float) -> None:
+    """Finalists are timed with this tolerance; one that is kept must not lose to a worse one that is faster."""
+    whole = replace(study.original.cost, latency_ms=10.0)
+    times = (6 * share, 4.0)
+    first, second = (
+        replace(c, cost=replace(c.cost, latency_ms=t)) for c, t in zip(study.final[:2], times, strict=True)
+    )
+    timed = replace(study, original=replace(study.original, cost=whole), candidates=(first, second))
+    wanted = first if share < 1.02 else second
+    assert timed.best(Budget(latency_ms="60%")).name == wanted.name
 
 
 def test_minimize_a_score() -> None:

@@ -8,12 +8,11 @@ from dataclasses import replace
 from ..searches.candidate import Candidate, best_first
 from ..searches.closing_in import closed_in
 from ..searches.referee import Ask, Referee
-from ..searches.steering import Steered, timed
+from ..searches.steering import NOISE, Steered, timed
 from ..searches.strategies.uniform import uniform_structure
 from .judging import Workbench
 
 _ROUNDS = 3
-_NOISE = 0.02  # of a latency: what two timings of one model differ by on a quiet machine
 
 
 def judge_finalists(
@@ -87,7 +86,7 @@ def _timed(referee: Referee, bench: Workbench, candidate: Candidate, steering: S
     model = bench.built(referee.specs[candidate.name]).model
     before, after = timed([bench.model, model], bench.example_inputs, steering.engine)
     latency = steering.original_ms * after / before
-    too_slow = latency > steering.limit_ms * (1 + _NOISE)
+    too_slow = latency > steering.limit_ms * (1 + NOISE)
     why = f"latency_ms is {latency:,.4g}, above {steering.limit_ms:,.4g}" if too_slow else None
     predicted = None
     if not candidate.structure.cut:

@@ -16,7 +16,7 @@ from ..recovery import Repaired
 from ..reports.record import RunRecord
 from ..searches.candidate import Candidate, best_first, front
 from ..searches.space import Menus
-from ..searches.steering import Steered
+from ..searches.steering import NOISE, Steered
 from .chaining import Earlier
 from .judging import Workbench
 from .result import Result
@@ -90,7 +90,7 @@ class Study:
         return front(self.final, cost, value)
 
     def best(self, budget: Budget | int | None = None) -> Candidate:
-        """The best final candidate under a budget.
+        """The best final candidate under a budget; one that was timed up to 2 % above a limit of latency keeps it.
 
         Args:
             budget: any; or the number of one of ``budgets``; None: the first.
@@ -101,7 +101,9 @@ class Study:
         wanted = self.budgets[budget or 0] if budget is None or isinstance(budget, int) else budget
         if not isinstance(wanted, Budget):
             raise InputError(f"budget is a {type(wanted).__name__}; give e.g. netsmith.Budget(macs=0.5)")
-        limits = wanted.limits(self.original.cost)
+        limits = dict(wanted.limits(self.original.cost))
+        if "latency_ms" in limits:  # as when the finalists were timed: no two timings agree better
+            limits["latency_ms"] *= 1 + NOISE
         for candidate in self.final:
             costs = {name: getattr(candidate.cost, name) for name in limits}
             if all(costs[name] is not None and costs[name] <= limit for name, limit in limits.items()):

@@ -21,6 +21,7 @@ _AIM, _CLOSE = 0.975, 0.95  # of the limit: what is aimed at, and what is close 
 _MEASUREMENTS = 10
 _FINEST = 0.002  # of the original's multiply-accumulates: steps that time cannot tell apart
 _ROUNDS = 31
+NOISE = 0.02  # of a latency: what two timings of one model differ by on a quiet machine
 
 
 @dataclass(frozen=True)
