@@ -65,3 +65,24 @@ def share_right(model, batches):
     x, y = next(iter(batches))
     return {"right": (model(x).argmax(1) == y).float().mean(), "n": 1.0}
 '''
+
+# What the tests of ``regularize`` press units of to zero, and data for it.
+PRESSED = """
+import torch
+from torch import nn
+
+
+def model():
+    torch.manual_seed(0)
+    layers = nn.Linear(4, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 3)
+    return nn.Sequential(*layers), (2, 4)
+
+
+def batches(seed=0):
+    g = torch.Generator().manual_seed(seed)
+    return [(x, x[:, :3].argmax(1)) for x in torch.randn(128, 4, generator=g).split(32)]
+
+
+def held_out():
+    return batches(1)
+"""

@@ -14,26 +14,8 @@ from typer.testing import CliRunner
 from code_blocks import code_blocks
 from netsmith.cli import app
 from netsmith.reports.record import read_run
+from recipe_networks import PRESSED
 
-FILE = """
-import torch
-from torch import nn
-
-
-def model():
-    torch.manual_seed(0)
-    layers = nn.Linear(4, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 3)
-    return nn.Sequential(*layers), (2, 4)
-
-
-def batches(seed=0):
-    g = torch.Generator().manual_seed(seed)
-    return [(x, x[:, :3].argmax(1)) for x in torch.randn(128, 4, generator=g).split(32)]
-
-
-def held_out():
-    return batches(1)
-"""
 DATA = ["--data", "net.py:batches", "--eval", "net.py:held_out"]
 HOW = ["--epochs", "40", "--lr", "0.05", "--json"]
 
@@ -41,7 +23,7 @@ HOW = ["--epochs", "40", "--lr", "0.05", "--json"]
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("net.py").write_text(FILE)
+    Path("net.py").write_text(PRESSED)
 
 
 def run(*args: str, code: int = 0):

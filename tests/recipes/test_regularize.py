@@ -13,33 +13,15 @@ from netsmith.files import load
 from netsmith.recipes import plan_recipe, run_recipe
 from netsmith.reports.record import StepRecord
 from netsmith.sources.models import ModelSource, build_structure, open_model
+from recipe_networks import PRESSED
 
-NETWORK = """
-import torch
-from torch import nn
-
-
-def model():
-    torch.manual_seed(0)
-    layers = nn.Linear(4, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 3)
-    return nn.Sequential(*layers), (2, 4)
-
-
-def batches(seed=0):
-    g = torch.Generator().manual_seed(seed)
-    return [(x, x[:, :3].argmax(1)) for x in torch.randn(128, 4, generator=g).split(32)]
-
-
-def held_out():
-    return batches(1)
-"""
 HOW = {"epochs": 40, "lr": 0.05, "weight_decay": 0.0, "clip": None}
 
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("net.py").write_text(NETWORK)
+    Path("net.py").write_text(PRESSED)
 
 
 def recipe(*steps: Any) -> dict[str, Any]:

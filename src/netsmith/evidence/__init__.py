@@ -3,7 +3,7 @@
 from .activation_file import load_activations, save_activations
 from .activations import Activations, LayerInputs, activations
 from .batches import as_data, calibration_batches, device_of, examples_in, inputs_of
-from .divergence import divergence, first_output, mean_divergence
+from .divergence import divergence, divergence_of_examples, first_output, mean_divergence
 from .gradients import gradients
 from .influence import influence
 from .moments import Moments, ridge
@@ -26,6 +26,7 @@ __all__ = [
     "calibration_batches",
     "device_of",
     "divergence",
+    "divergence_of_examples",
     "examples_in",
     "first_output",
     "gradients",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,8 @@ from torch import nn
 
 from ..wiring import call_model
 from ..wiring.recorder import tensors_in
+from .batches import examples_in
+from .masks import counted_part
 
 
 def divergence(reference: torch.Tensor, changed: torch.Tensor) -> torch.Tensor:
@@ -47,3 +49,25 @@ def mean_divergence(model: nn.Module, batches: Sequence[Any], references: Sequen
             for inputs, reference in zip(batches, references, strict=True)
         ]
     return sum(each) / len(each)
+
+
+def divergence_of_examples(
+    outputs: Iterable[torch.Tensor],
+    references: Sequence[torch.Tensor],
+    batches: Sequence[Any],
+    counted: Sequence[torch.Tensor | None],
+) -> float:
+    """Mean of ``divergence`` over examples, of the positions that count.
+
+    Args:
+        outputs: of the changed network, one batch after the other; can be made while it is gone through.
+        references: of the original.
+        batches: inputs, which tell how many examples each has.
+        counted: of each batch what ``mask_of`` gives.
+    """
+    weights = [examples_in(inputs) for inputs in batches]
+    errors = [
+        float(divergence(counted_part(reference, mask), counted_part(output, mask)))
+        for output, reference, mask in zip(outputs, references, counted, strict=True)
+    ]
+    return sum(w * e for w, e in zip(weights, errors, strict=True)) / sum(weights)

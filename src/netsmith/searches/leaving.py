@@ -10,8 +10,8 @@ import torch
 
 from ..data.running import eval_mode
 from ..errors import BudgetError, PlanError
-from ..evidence import calibration_batches, device_of, divergence, examples_in, first_output
-from ..evidence.masks import Mask, counted_part, mask_of
+from ..evidence import calibration_batches, device_of, divergence_of_examples, examples_in, first_output
+from ..evidence.masks import Mask, mask_of
 from ..plans import RemoveBlock, plan_blocks
 from ..plans.protection import protected_tensors
 from ..recovery import rejoin
@@ -84,13 +84,12 @@ def measure_blocks(
             seed=seed,
         ).model
         with torch.no_grad():
-            given = [first_output(call_model(model, inputs)) for inputs in judges]
-        each = zip(judges, wanted, given, counted, strict=True)
-        errors = [examples_in(x) * float(divergence(counted_part(w, m), counted_part(g, m))) for x, w, g, m in each]
+            given = (first_output(call_model(model, inputs)) for inputs in judges)
+            error = divergence_of_examples(given, wanted, judges, counted)
         done += 1
         if progress:
             progress(done, 2 * len(able), edits[-1].block)
-        return sum(errors) / sum(map(examples_in, judges))
+        return error
 
     saved = {edit.block: saving(wiring, edit.block, "macs") for edit in able}
     alone = [Leaving((edit,), without([edit], 1)) for edit in able]

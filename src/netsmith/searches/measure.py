@@ -18,13 +18,12 @@ from ..evidence import (
     as_data,
     calibration_batches,
     device_of,
-    divergence,
-    examples_in,
+    divergence_of_examples,
     first_output,
     resume,
 )
 from ..evidence.formats import channels_last
-from ..evidence.masks import Mask, counted_part, mask_of, sampled_rows
+from ..evidence.masks import Mask, mask_of, sampled_rows
 from ..evidence.patches import input_rows
 from ..evidence.side_by_side import at_once, each
 from ..plans import Plan
@@ -272,12 +271,8 @@ class _Measuring:
             self.starts = [Checkpoint(0, inputs) for inputs in self.judged]
 
     def _divergence(self, model: torch.nn.Module) -> float:
-        weights = [examples_in(inputs) for inputs in self.judged]
-        errors = [
-            float(divergence(counted_part(reference, m), counted_part(first_output(resume(self.wiring, model, s)), m)))
-            for s, reference, m in zip(self.starts, self.references, self.judged_part, strict=True)
-        ]
-        return sum(w * e for w, e in zip(weights, errors, strict=True)) / sum(weights)
+        outputs = (first_output(resume(self.wiring, model, start)) for start in self.starts)
+        return divergence_of_examples(outputs, self.references, self.judged, self.judged_part)
 
 
 def _reached(forward: tuple[Forward, Any]) -> tuple[Stop, Any]:
