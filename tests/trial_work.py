@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,12 @@ class Killer:
 
     def _kill(self) -> None:
         chance = random.Random()
-        while self.killed < self._kills and not self._over.wait(chance.uniform(0, 3)):
-            if workers := multiprocessing.active_children():
-                os.kill(chance.choice(workers).pid or 0, signal.SIGKILL)
-                self.killed += 1
+        while self.killed < self._kills and not self._over.wait(chance.uniform(0, 1.5)):
+            workers = [pid for worker in multiprocessing.active_children() if (pid := worker.pid)]
+            with suppress(ProcessLookupError):  # it ended by itself meanwhile: the next one, then
+                if workers:
+                    os.kill(chance.choice(workers), signal.SIGKILL)
+                    self.killed += 1
 
 
 class Unwelcome:

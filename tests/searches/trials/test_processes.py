@@ -16,7 +16,7 @@ from trial_work import Killer, Unwelcome, measured, refuse, small_model, trials
 
 def test_two_of_four_workers_killed() -> None:
     work = functools.partial(measured, model=small_model())
-    given = trials(16, sleep=0.3)
+    given = trials(16, sleep=0.5)
     undisturbed = run_trials(given, work)
     with Killer(2) as killer:
         disturbed = run_trials(given, work, workers=4)
