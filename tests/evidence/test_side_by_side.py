@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -39,6 +43,11 @@ def test_each_thread_has_its_share_of_the_threads(threads: int) -> None:
     found = each(told, range(threads))
     assert len({ident for ident, _ in found}) == threads and {n for _, n in found} == {1}
     assert torch.get_num_threads() == threads
+    new: list[int] = []
+    other = threading.Thread(target=lambda: new.append(torch.get_num_threads()))
+    other.start()
+    other.join()
+    assert new == [threads], "threads begin as they would have without"
 
 
 def test_gradients_and_context_are_those_of_the_caller(threads: int) -> None:
@@ -58,3 +67,35 @@ def test_the_first_error_is_raised(threads: int) -> None:
 
 def _fail() -> int:
     raise ValueError("three")
+
+
+def test_what_waits_is_not_begun_after_an_error(threads: int) -> None:
+    begun: list[int] = []
+
+    def run(n: int) -> None:
+        begun.append(n)
+        time.sleep(0.05)
+        if n == 0:
+            _fail()
+
+    with pytest.raises(ValueError, match="three"):
+        each(run, range(50))
+    assert len(begun) < 10
+    ended = list(begun)
+    time.sleep(0.2)
+    assert begun == ended
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    script = """
+import os, torch
+from netsmith.evidence.side_by_side import each
+torch.set_num_threads(2)
+assert each(abs, [-1, -2]) == [1, 2]
+child = os.fork()
+if not child:
+    os._exit(7 if each(abs, [-3, -4]) == [3, 4] else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)

@@ -7,8 +7,10 @@ threads, or more, each is computed by one thread whatever their number, so resul
 from __future__ import annotations
 
 import contextvars
+import functools
+import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import torch
@@ -36,17 +38,34 @@ def each(function: Callable[[Item], Result], items: Iterable[Item], device: torc
         return [function(item) for item in todo]
     workers, grad = min(threads, len(todo)), torch.is_grad_enabled()
 
-    def begin() -> None:
-        torch.set_num_threads(threads // workers)  # the setting belongs to a thread
-
     def call(item: Item, context: contextvars.Context) -> Result:
         with torch.set_grad_enabled(grad):
             return context.run(function, item)
 
     with transparent_functional():  # it patches modules: those that open and close it in the threads must find it open
-        with ThreadPoolExecutor(workers, "batches", begin) as pool:
-            waiting = [pool.submit(call, item, contextvars.copy_context()) for item in todo]
+        waiting = [_pool(workers, threads // workers).submit(call, item, contextvars.copy_context()) for item in todo]
+        try:
             return [one.result() for one in waiting]
+        finally:
+            for one in waiting:
+                one.cancel()
+            wait(waiting)
+            torch.set_num_threads(threads)  # also what threads to come begin with, which the workers' setting changed
+
+
+@functools.cache
+def _pool(workers: int, threads: int) -> ThreadPoolExecutor:
+    """Kept: to start threads takes milliseconds, often longer than the work."""
+
+    def begin() -> None:
+        torch.get_num_threads()  # a thread's first look at the setting takes over that of others
+        torch.set_num_threads(threads)
+
+    return ThreadPoolExecutor(workers, "batches", begin)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not go along
 
 
 def at_once(device: torch.device | None = None) -> int:

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..data.freed_memory import freed_memory_kept
 from ..data.running import eval_mode
 from ..evidence import Forward, Moments, Stop, calibration_batches, device_of
 from ..evidence.formats import channels_last
@@ -41,6 +42,7 @@ Progress = Callable[[int, int, str], None]
 _ROWS_PER_INPUT, _FEWEST_ROWS = 100, 10_000  # fewer fit what they see and not what comes
 
 
+@freed_memory_kept()
 def compensate(
     wiring: Wiring,
     plan: Plan,

@@ -44,9 +44,9 @@ class FittedLayer:
         self._first_offset = none if self.offset is None else self.offset.detach().double().reshape(shape).clone()
         self.start = torch.cat([matrix, torch.zeros(groups, 1, self.outputs, dtype=torch.float64, device=device)], 1)
         self.parameters = self.start.clone()
-        self.rows = 0
+        self.rows = 0.0  # in all, of which as many as were sampled are seen
+        self.seen = 0
         self._moments = torch.zeros(groups, self.inputs + 1, self.inputs + 1, dtype=torch.float64, device=device)
-        self._seen = 0
         self._answers = torch.zeros(shape, dtype=torch.float64, device=device)
         self._answered = 0
 
@@ -58,7 +58,7 @@ class FittedLayer:
         """x: (sampled rows, groups, inputs) of one batch that has ``rows`` of them."""
         x = torch.cat([x.float(), x.new_ones(*x.shape[:2], 1).float()], 2).transpose(0, 1)
         self._moments += gram(x).double()
-        self._seen += x.shape[1]
+        self.seen += x.shape[1]
         self.rows += rows
 
     def feel(self, answer: torch.Tensor) -> None:
@@ -68,7 +68,7 @@ class FittedLayer:
 
     def settle(self, strength: float) -> bool:
         """Make the curvature of what was seen and felt; False where it is none (values that are not finite)."""
-        moments = self._moments / self._seen
+        moments = self._moments / self.seen
         diagonal = moments.diagonal(dim1=1, dim2=2)
         average = diagonal[:, :-1].mean(1)  # (groups,)
         self._penalty = strength * average + 1e-10

@@ -187,8 +187,8 @@ class Fit:
 
     @torch.no_grad()
     def _see(self) -> None:
-        """Second moments of every layer's inputs."""
-        count = len(self.batches)
+        """Second moments of every layer's inputs, on no more batches than it takes: they only scale the steps."""
+        count, few, some = len(self.batches), self._few(_SHARES[0]), at_once(self._device)
         seeds = torch.randint(2**31, (count,), generator=self.generator).tolist()
 
         def seen(batch: tuple[Tape, int]) -> list[tuple[FittedLayer, torch.Tensor, int]]:
@@ -197,7 +197,7 @@ class Fit:
 
             def look(stop: Stop, out: torch.Tensor) -> torch.Tensor:
                 layer = self.by_call[stop.index]
-                wanted = max(_ROWS_PER_INPUT * layer.inputs // count, 1)
+                wanted = max(_ROWS_PER_INPUT * layer.inputs // few, 1)
                 chosen = sampled_rows(out, stop.name, wanted, generator, run.counted)
                 found.append((layer, input_rows(stop, chosen), row_count(out, stop.name)))
                 return out
@@ -205,11 +205,18 @@ class Fit:
             run.run(look, self.calls)
             return found
 
-        todo, some = [(run, seed) for (run, _), seed in zip(self.batches, seeds, strict=True)], at_once(self._device)
-        for start in range(0, count, some):  # the rows of wide layers take room
-            for found in each(seen, todo[start : start + some], self._device):
-                for layer, rows, of_rows in found:
-                    layer.see(rows, of_rows)
+        used = 0
+        while used < count and any(layer.seen < _ROWS_PER_INPUT // 2 * layer.inputs for layer in self.layers):
+            until = min(used + few, count)
+            todo = [(run, seed) for (run, _), seed in zip(self.batches[used:until], seeds[used:until], strict=True)]
+            for start in range(0, len(todo), some):  # the rows of wide layers take room
+                for found in each(seen, todo[start : start + some], self._device):
+                    for layer, rows, of_rows in found:
+                        layer.see(rows, of_rows)
+            used = until
+        weight = self._weight([target for _, target in self.batches[:used]])
+        for layer in self.layers:
+            layer.rows *= weight
 
     def _feel(self) -> None:
         """How strongly the result answers to every output of every layer."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..data.freed_memory import freed_memory_kept
 from ..data.running import eval_mode
 from ..errors import NetsmithError
 from ..evidence import calibration_batches, device_of, examples_in, first_output, mean_divergence
@@ -23,6 +24,7 @@ from .repaired import Repaired
 _MOST_GROUPS = 6  # statistics are accepted or refused for this many stretches of the network
 
 
+@freed_memory_kept()
 def recalibrate(
     original: nn.Module, edited: nn.Module, plan: Plan, data: Iterable[Any], *, most_examples: int = 512
 ) -> Repaired:

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from ..data.freed_memory import freed_memory_kept
 from ..data.running import eval_mode
 from ..evidence import calibration_batches, device_of
 from ..evidence.formats import channels_last
@@ -34,6 +35,7 @@ from .stretches import Progress, Stretch, fit_stretches, held_out_divergence
 _WORSE = 1.5  # so much more divergence on a few held-out examples is no chance: what was fitted locally has done harm
 
 
+@freed_memory_kept()
 def refine(
     wiring: Wiring,
     repaired: Repaired,

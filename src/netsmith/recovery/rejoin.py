@@ -13,6 +13,7 @@ import copy
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..data.freed_memory import freed_memory_kept
 from ..data.running import eval_mode
 from ..errors import EvidenceError, PlanError
 from ..evidence import calibration_batches, device_of
@@ -31,6 +32,7 @@ from .stretches import Progress, Stretch, fit_stretches, held_out_divergence
 _NOISE = 1e-7  # of a divergence, in float32
 
 
+@freed_memory_kept()
 def rejoin(
     wiring: Wiring,
     plan: Plan,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ..data.freed_memory import freed_memory_kept
 from ..evidence.masks import Mask
 from ..plans import Plan
 from ..wiring import Wiring, trace
@@ -19,6 +20,7 @@ _CARE: dict[str, Any] = {"most_examples": 512, "steps": 1}
 _CARE_OF_CUT: dict[str, Any] = {"most_examples": 512, "steps": 4}
 
 
+@freed_memory_kept()
 def repair(
     wiring: Wiring,
     plan: Plan,

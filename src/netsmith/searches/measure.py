@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import torch
 
+from ..data.freed_memory import freed_memory_kept
 from ..data.running import eval_mode
 from ..evidence import (
     Checkpoint,
@@ -51,6 +52,7 @@ _RUN = (0.5, 0.125)  # those that forwards are run for; what the others cost fol
 _MOST_WORK = 1e11  # multiply-accumulates that ordering one axis may take
 
 
+@freed_memory_kept()
 def measure_curves(
     wiring: Wiring,
     data: Iterable[Any],

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ..data.freed_memory import freed_memory_kept
 from ..data.running import eval_mode, to_device
 from ..errors import FileError, InputError
 from .checkpoint import FILE, Checkpoint, Position, check_belongs, read_checkpoint, write_checkpoint
@@ -122,6 +123,7 @@ class Run:
             return self.training.steps or 0  # one of the two is there
         return epochs * math.ceil(count_batches(self.data) / self.training.accumulate)
 
+    @freed_memory_kept()
     def to_the_end(self) -> None:
         """Train, from the checkpoint where there is one; then the best weights are in the model."""
         resumed = self._resumed()
