@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -185,23 +186,33 @@ class _Measuring:
         due = [max((r.call for r in refits), default=-1) for refits in self.refits]
         curves: dict[int, Curve] = {}
 
-        def measure_due(after: int) -> None:
-            for i in sorted((i for i, call in enumerate(due) if call == after), key=self._first_call):
-                curves[i] = self._curve(i)
-                if progress:
-                    progress(len(curves), len(self.groups), self.groups[i][0])
+        ready: list[int] = []
+
+        def measure_due(after: int, fewest: int) -> None:
+            """Measure side by side, once there are so many."""
+            ready.extend(i for i, call in enumerate(due) if call == after)
+            if len(ready) < fewest:
+                return
+            ready.sort(key=self._first_call)
+            for start in range(0, len(ready), at_once(self.device)):
+                some = ready[start : start + at_once(self.device)]
+                for i, curve in zip(some, self._curves(some), strict=True):
+                    curves[i] = curve
+                    if progress:
+                        progress(len(curves), len(self.groups), self.groups[i][0])
+            ready.clear()
             waiting = {r.call for i, refits in enumerate(self.refits) if i not in curves for r in refits}
             for call in [c for c in self.moments if c not in waiting]:
                 del self.moments[call]
 
         try:
-            measure_due(-1)
+            measure_due(-1, 1)
             answers: list[Any] = [None] * len(forwards)
             for call in calls:
                 with transparent_functional():
                     reached = each(_reached, zip(forwards, answers, strict=True), self.device)
                     answers = [self._gather(*one) for one in zip(reached, self.counted, strict=True)]
-                measure_due(call)
+                measure_due(call, 1 if call == calls[-1] else at_once(self.device))
         finally:
             for forward in forwards:
                 forward.abandon()
@@ -222,10 +233,13 @@ class _Measuring:
                 return index
         return 0
 
-    def _curve(self, i: int) -> Curve:
-        group, first = self.groups[i], self._first_call(i)
+    def _curves(self, some: Sequence[int]) -> list[Curve]:
         if self.trusted:
-            self._go_to(first)
+            self._go_to(min(map(self._first_call, some)))
+        return each(self._curve, some, self.device)
+
+    def _curve(self, i: int) -> Curve:
+        group, starts = self.groups[i], self._starts_at(self._first_call(i))
         full, tensors = self.wiring.sizes[group[0]], self.wiring.tensors
         refits = {r.weight: (r, self.moments[r.call]) for r in self.refits[i]}
         if self.eliminate:
@@ -243,7 +257,8 @@ class _Measuring:
             models = [apply(self.wiring.model, menu[width]).eval() for width in some]
             for width, model in zip(some, models, strict=True):
                 write_alone(model, menu[width], refitted[width], tensors)
-            errors |= dict(zip(some, each(self._divergence, models, self.device), strict=True))
+            found = each(partial(self._divergence, starts), models, self.device)
+            errors |= dict(zip(some, found, strict=True))
         # What overflows is no width to consider, and none narrower than that is.
         widest = max((width for width, error in errors.items() if not math.isfinite(error)), default=0)
         return Curve(group, interpolated(*({w: e for w, e in d.items() if w > widest} for d in (errors, local))))
@@ -264,16 +279,22 @@ class _Measuring:
         return elimination_order(readers, axis.size, axis.pinned) if readers and work < _MOST_WORK else ()
 
     def _go_to(self, call: int) -> None:
+        """So far all that is still to be measured shares its forward."""
         if self.starts[0].call > call:
             self.starts = [Checkpoint(0, inputs) for inputs in self.judged]
         self.starts = each(lambda start: advance(self.wiring, start, call), self.starts, self.device)
-        again = [first_output(resume(self.wiring, self.wiring.model, s)) for s in self.starts[:1]]
-        if not all(torch.allclose(a, r, rtol=1e-3, atol=1e-5) for a, r in zip(again, self.references, strict=False)):
-            self.trusted = False  # something is carried past the record of calls: run whole forwards from now on
-            self.starts = [Checkpoint(0, inputs) for inputs in self.judged]
 
-    def _divergence(self, model: torch.nn.Module) -> float:
-        outputs = (first_output(resume(self.wiring, model, start)) for start in self.starts)
+    def _starts_at(self, call: int) -> list[Checkpoint]:
+        if self.trusted:
+            starts = each(lambda start: advance(self.wiring, start, call), self.starts, self.device)
+            again = [first_output(resume(self.wiring, self.wiring.model, s)) for s in starts[:1]]
+            if all(torch.allclose(a, r, rtol=1e-3, atol=1e-5) for a, r in zip(again, self.references, strict=False)):
+                return starts
+            self.trusted = False  # something is carried past the record of calls: run whole forwards from now on
+        return [Checkpoint(0, inputs) for inputs in self.judged]
+
+    def _divergence(self, starts: Sequence[Checkpoint], model: torch.nn.Module) -> float:
+        outputs = (first_output(resume(self.wiring, model, start)) for start in starts)
         return divergence_of_examples(outputs, self.references, self.judged, self.judged_part)
 
 
