@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 import netsmith
 from netsmith.data import Pixels, batches, parquet
+from netsmith.evidence.products import products_in
 from netsmith.recovery import repair
 from netsmith.searches import Curves, allocate, measure_curves
 from netsmith.zoo import cifar_resnet
@@ -78,7 +79,8 @@ def shrunk(curves: Curves, speedup: float, calibration: list[Tensor], test: Any,
     x = wiring.example_inputs
     start, busy = time.perf_counter(), time.process_time()
     plan = allocate(curves, netsmith.Budget(macs=1 / speedup))
-    done = repair(wiring, plan, calibration, seed=seed)
+    with products_in("auto"):
+        done = repair(wiring, plan, calibration, seed=seed)
     seconds, busy = time.perf_counter() - start, time.process_time() - busy
     before, after = netsmith.measure(wiring.model, x), netsmith.measure(done.model, x)
     return {
@@ -163,7 +165,8 @@ def main() -> None:
         calibration = list(train[0][:1024].split(64))
         validation = (train[0][2000:], train[1][2000:])
         busy = time.process_time()
-        curves = measure_curves(netsmith.trace(model, test[0][:1]), calibration, seed=seed)
+        with products_in("auto"):
+            curves = measure_curves(netsmith.trace(model, test[0][:1]), calibration, seed=seed)
         busy = round(time.process_time() - busy, 1)
         original = accuracy(model, test)
         for speedup in (float(case.split(":")[1]) for case in options.cases if int(case.split(":")[0]) == depth):

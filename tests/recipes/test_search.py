@@ -180,6 +180,26 @@ def test_integers_and_growth() -> None:
     assert built.model[0].bias.shape == (96,) and built.model[2].bias.shape == (16,)  # type: ignore[index, union-attr]
 
 
+def test_a_map_in_place_of_a_block(tmp_path: Path) -> None:
+    def propose(problem: Any, judge: Any, trials: int, seed: int) -> None:
+        judge([structure({"blocks.0.wide.weight:0": 6}, ("blocks.1 as linear", "blocks.2")), structure({}, ())], 0)
+
+    space = Space(depth=True, operators=("linear",), steps=8)
+    found = searched(space=space, strategy=propose, budgets=Budget(macs=1.0), heal=1)
+    mapped, whole = found.candidates[:2]
+    assert mapped.rejected is None and mapped.cost.macs < whole.cost.macs
+    built = found.build(mapped)
+    blocks = built.model.blocks  # type: ignore[union-attr]
+    assert built.verdict and isinstance(blocks[0].wide, nn.Linear) and len(blocks) == 2  # type: ignore[arg-type, index]
+    assert isinstance(blocks[1], nn.Linear) and blocks[0].wide.out_features == 6  # type: ignore[index, union-attr]
+    assert netsmith.measure(built.model, found.workbench.example_inputs).macs == mapped.cost.macs
+    assert "blocks.1 as linear" in str(mapped.structure)
+    found.save(tmp_path / "study")
+    assert "affine map" in run_page(read_run(tmp_path / "study"))
+    found = searched(space=space, strategy="evolution", trials=6)
+    assert all(candidate.rejected is None for candidate in found.candidates)
+
+
 def test_a_budget_of_peak_memory(tmp_path: Path) -> None:
     found = searched(budgets=Budget(peak_bytes="70%"), strategy=("allocation", "evolution"), trials=2)
     whole = found.original.cost.peak_bytes

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from block_networks import images as batch_of_images
+from block_networks import stacked
 from netsmith.errors import InputError, UnknownNameError
+from netsmith.plans import ReplaceBlock
 from netsmith.searches import Space, find_menus
 from netsmith.wiring import trace
 from search_problems import task
@@ -30,6 +33,25 @@ def test_depth_growth_and_precision_only_where_they_are_asked_for() -> None:
     assert [menu.widths for menu in menus.widths if menu.name in INNER] == [(24, 16)] * 3
     text = str(menus)
     assert "blocks.1" in text and "24 16" in text and "weights as int8" in text
+
+
+def test_maps_are_offered_where_forward_allows_them() -> None:
+    menus = find_menus(WIRING, Space(widths=False, operators=("conv2d", "linear"), ignore=("blocks.0",)))
+    assert list(menus.blocks) == ["blocks.1 as linear", "blocks.2 as linear"]
+    assert menus.blocks["blocks.1 as linear"] == ReplaceBlock("blocks.1", "linear", 8)
+    assert "Menus: 0 widths, 2 blocks" in str(menus) and "blocks.1 as linear" in str(menus)
+    images = find_menus(
+        trace(stacked().eval(), batch_of_images()),
+        Space(depth=True, operators=("linear", "conv2d", "channels"), widths=False),
+    )
+    kinds = {choice.partition(" as ")[2] for choice in images.blocks}
+    assert kinds == {"", "conv2d", "channels"}
+
+
+def test_one_choice_for_each_block() -> None:
+    menus = find_menus(WIRING, Space(depth=True, operators=("linear",)))
+    assert menus.distinct(()) == ()
+    assert menus.distinct(("blocks.0", "blocks.1", "blocks.0 as linear")) == ("blocks.0 as linear", "blocks.1")
 
 
 def test_widths_are_rounded() -> None:
@@ -63,6 +85,8 @@ def test_the_nearest_offered_width() -> None:
         ({"widths": False}, "the space is empty"),
         ({"growth": (0.5,)}, r"growth=0.5 is no factor in \(1, 8\]"),
         ({"growth": 2.0}, "growth=2.0 must be a tuple"),
+        ({"operators": ("relu",)}, "operators='relu' is unknown; there are linear, conv2d, channels"),
+        ({"operators": "linear"}, "operators='linear' must be a tuple"),
         ({"precision": ("int2",)}, "precision='int2' is unknown; there are int8"),
         ({"only": "stem"}, r"only='stem' must be a tuple; give e.g. only=\('stem',\)"),
         ({"steps": 1}, "steps=1 must be an int ≥ 2"),

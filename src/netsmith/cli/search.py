@@ -63,6 +63,7 @@ RAY_HELP = "Address of a Ray cluster to run trials on, or local."
 ONLY_HELP = "Change nothing but what modules or axes with such names make, e.g. 'layer4.*'. Can be repeated."
 ENGINE_HELP = "In which latency budgets are measured: eager, compile, onnxruntime or openvino."
 OBJECTIVE_HELP = "The score that decides: accuracy or f1."
+OPERATOR_HELP = "Maps that may take a block's place: linear, conv2d or channels. Can be repeated."
 PRECISION_HELP = "Also try weights as int8, int4 or dynamic-int8. Can be repeated."
 
 
@@ -78,6 +79,7 @@ def search(
     heal: Annotated[int | None, option(HEAL_HELP, "EPOCHS", min=1)] = None,
     finalists: Annotated[int, typer.Option(help="Healed of each budget and strategy.", metavar="N", min=1)] = 3,
     depth: Annotated[bool, typer.Option("--depth", help="Blocks may go too.")] = False,
+    operator: Annotated[list[str] | None, option(OPERATOR_HELP, "KIND")] = None,
     precision: Annotated[list[str] | None, option(PRECISION_HELP, "SCHEME")] = None,
     only: Annotated[list[str] | None, option(ONLY_HELP, "PATTERN")] = None,
     ignore: Ignore = None,
@@ -112,7 +114,8 @@ def search(
     from ..searches import Space
 
     patterns: dict[str, Any] = {"only": tuple(only or ()), "ignore": tuple(ignore or ())}
-    space = Space(depth=depth, precision=tuple(precision or ()), round_to=round_to, **patterns)
+    patterns |= {"operators": tuple(operator or ()), "precision": tuple(precision or ())}
+    space = Space(depth=depth, round_to=round_to, **patterns)
     opened = subject.opened
     batches = open_batches(data, opened.example_inputs, mean=mean, std=std, shuffle=True, seed=seed)
     measured = evaluate_on or validation_of(data)

@@ -129,6 +129,7 @@ class SearchSpace(Strict):
 
     widths: bool = True
     depth: bool = False
+    operators: Several = ()
     growth: Numbers = ()
     only: Several = ()
     ignore: Several = ()

@@ -12,12 +12,12 @@ from torch import nn
 
 from ..costs import predict
 from ..errors import InputError
-from ..evidence import influence
 from ..evidence.masks import Mask
 from ..plans import Budget
 from ..plans.budget import check_saving
 from ..searches import Curves, measure_curves
 from ..searches.candidate import Candidate
+from ..searches.choice_influence import choice_influence
 from ..searches.problem import Problem
 from ..searches.referee import Referee
 from ..searches.space import Menus, Space, find_menus
@@ -201,7 +201,7 @@ def _evidence(
             progress=telling(tell, "curves"),
         )
     if menus.blocks:
-        weights = influence(wiring, repair, blocks=list(menus.blocks), progress=telling(tell, "influence"))
+        weights = choice_influence(wiring, repair, menus.blocks, progress=telling(tell, "influence"))
     return curves, weights
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..costs import macs_of
-from ..plans import RemoveBlock, RemoveBranch
+from ..errors import PlanError
+from ..plans import RemoveBlock, RemoveBranch, ReplaceBlock, plan_blocks
 from ..plans.depth import removals
 from ..wiring import Transition, Wiring
+from ..wiring.layouts import layout_size
 
 
 def candidates(wiring: Wiring) -> tuple[dict[str, RemoveBlock], dict[str, str]]:
@@ -43,6 +45,24 @@ def branch_candidates(wiring: Wiring, blocks: Iterable[str]) -> tuple[dict[str, 
         else:
             found[branch.name] = RemoveBranch(branch.name, branch.modules, branch.returns)
     return found, left
+
+
+def map_candidates(wiring: Wiring, blocks: Iterable[str], kind: str) -> dict[str, ReplaceBlock]:
+    """Blocks that this kind of affine map (see ``ReplaceBlock``) can stand in for, with the edit that puts it there."""
+    found: dict[str, ReplaceBlock] = {}
+    for block in blocks:
+        result = wiring.parts[block].result
+        dims = wiring.calls[result.call].outputs[result.output]
+        images = len(dims) == 4
+        if len(dims) < 2 or images == (kind == "linear"):
+            continue
+        edit = ReplaceBlock(block, kind, layout_size(dims[1 if images else -1], wiring.sizes))  # type: ignore[arg-type]
+        try:
+            plan_blocks(wiring, [edit])
+        except PlanError:  # forward gives the block more than a map takes
+            continue
+        found[block] = edit
+    return found
 
 
 def transition_candidates(wiring: Wiring) -> dict[str, Transition]:

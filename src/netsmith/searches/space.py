@@ -8,17 +8,18 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from ..errors import InputError, UnknownNameError
-from ..plans import RemoveBlock
+from ..plans import RemoveBlock, ReplaceBlock
 from ..plans.protection import protected_axes
 from ..plans.removal import check_options
 from ..plans.sizing import changeable_axes, solve
 from ..scores import magnitude
 from ..wiring import Axis, Wiring
-from .candidates import candidates
+from .candidates import candidates, map_candidates
 from .measure import sizes_at
 from .together import axes_together
 
 SCHEMES = ("int8", "int4", "dynamic-int8")
+OPERATORS = ("linear", "conv2d", "channels")
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Space:
     Attributes:
         widths: whether axes may get narrower.
         depth: whether residual blocks may go.
+        operators: affine maps that may take a residual block's place: "linear" (of features), "conv2d" (1 × 1, of
+            channels), "channels" (a factor and a constant for each channel), each where forward allows it.
         growth: factors > 1 by which axes may get wider, e.g. ``(1.5, 2.0)``; without change of the outputs, so that it
             takes healing to be worth anything.
         precision: ways to store weights that are tried beside floats: "int8", "int4", "dynamic-int8".
@@ -43,6 +46,7 @@ class Space:
 
     widths: bool = True
     depth: bool = False
+    operators: tuple[str, ...] = ()
     growth: tuple[float, ...] = ()
     precision: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
@@ -52,19 +56,20 @@ class Space:
     cut: Literal["inside", "whole"] = "inside"
 
     def __post_init__(self) -> None:
-        for name in ("growth", "precision", "only", "ignore"):
+        for name in ("operators", "growth", "precision", "only", "ignore"):
             value = getattr(self, name)
             if isinstance(value, str) or not isinstance(value, Iterable):
                 raise InputError(f"Space: {name}={value!r} must be a tuple; give e.g. {name}=({value!r},)")
             object.__setattr__(self, name, tuple(value))
-        if not (self.widths or self.depth or self.growth or self.precision):
-            raise InputError("the space is empty; allow one of widths, depth, growth and precision")
+        if not (self.widths or self.depth or self.operators or self.growth or self.precision):
+            raise InputError("the space is empty; allow one of widths, depth, operators, growth and precision")
         wrong = [g for g in self.growth if isinstance(g, bool) or not isinstance(g, (int, float)) or not 1 < g <= 8]
         if wrong:
             raise InputError(f"Space: growth={wrong[0]!r} is no factor in (1, 8]; give e.g. growth=(1.5, 2.0)")
-        unknown = [scheme for scheme in self.precision if scheme not in SCHEMES]
-        if unknown:
-            raise InputError(f"Space: precision={unknown[0]!r} is unknown; there are {', '.join(SCHEMES)}")
+        for name, known in (("operators", OPERATORS), ("precision", SCHEMES)):
+            unknown = [given for given in getattr(self, name) if given not in known]
+            if unknown:
+                raise InputError(f"Space: {name}={unknown[0]!r} is unknown; there are {', '.join(known)}")
         if not isinstance(self.steps, int) or isinstance(self.steps, bool) or self.steps < 2:
             raise InputError(f"Space: steps={self.steps!r} must be an int ≥ 2")
 
@@ -98,20 +103,25 @@ class Menus:
 
     Attributes:
         widths: one for each axis, or set of axes that only change together.
-        blocks: that may go, in call order, and the edit that does it.
+        blocks: choice -> the edit that makes it: under a block's own name it goes, under "layer1.0 as conv2d" such a
+            map takes its place.
         precisions: schemes beside floats.
         left: axis or block -> why it is not offered.
     """
 
     widths: tuple[Menu, ...]
-    blocks: Mapping[str, RemoveBlock]
+    blocks: Mapping[str, RemoveBlock | ReplaceBlock]
     precisions: tuple[str, ...]
     left: Mapping[str, str]
 
+    def distinct(self, choices: Iterable[str]) -> tuple[str, ...]:
+        """Of several choices for one block only the last."""
+        return tuple({self.blocks[choice].block: choice for choice in choices}.values())
+
     def __str__(self) -> str:
-        lines = [f"Menus: {len(self.widths)} widths, {len(self.blocks)} blocks"]
+        lines = [f"Menus: {len(self.widths)} widths, {len({e.block for e in self.blocks.values()})} blocks"]
         lines += [f"  {' + '.join(m.axes):<48} {' '.join(map(str, m.widths))}" for m in self.widths]
-        lines += [f"  {block:<48} may go" for block in self.blocks]
+        lines += [f"  {n:<48} {'may go' if n == e.block else 'may be'}" for n, e in self.blocks.items()]
         lines += [f"  weights as {scheme}" for scheme in self.precisions]
         return "\n".join(lines)
 
@@ -132,13 +142,16 @@ def find_menus(wiring: Wiring, space: Space | None = None) -> Menus:
     check_options(wiring, magnitude, space.round_to, space.cut)
     blocks, kept = candidates(wiring)
     _check_patterns(wiring, space, blocks)
-    left = dict(kept) if space.depth else {}
+    left = dict(kept) if space.depth or space.operators else {}
     widths: list[Menu] = []
     if space.widths or space.growth:
         groups, unable = axes_together(wiring, offered_axes(wiring, space), space.round_to)
         left |= unable
         widths = [menu for group in groups if len((menu := _menu(wiring, space, group)).widths) > 1]
-    going = {b: edit for b, edit in blocks.items() if space.depth and _chosen(b, space)}
+    offered = {b: edit for b, edit in blocks.items() if _chosen(b, space)}
+    going: dict[str, RemoveBlock | ReplaceBlock] = dict(offered) if space.depth else {}
+    for kind in dict.fromkeys(space.operators):
+        going |= {f"{b} as {kind}": edit for b, edit in map_candidates(wiring, offered, kind).items()}
     if not widths and not going and not space.precision:
         some = "; ".join(f"{name}: {why}" for name, why in list(left.items())[:3])
         raise InputError(

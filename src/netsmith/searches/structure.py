@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..costs import Cost, predict
-from ..plans import Plan, RemoveBlock, plan_blocks
+from ..plans import Plan, RemoveBlock, ReplaceBlock, plan_blocks
 from ..plans.carrying import carry_out
 from ..plans.sizing import solve
 from ..wiring import Wiring, trace
@@ -21,7 +21,7 @@ class Structure:
 
     Attributes:
         widths: (first axis of a menu, width), for menus whose width differs, by name.
-        cut: blocks that go, by name.
+        cut: blocks that go, by name, and those that are replaced, as in the menus.
         precision: how weights are stored; None: as they are.
     """
 
@@ -34,7 +34,7 @@ class Structure:
 
     def __str__(self) -> str:
         words = [f"{name}: {width}" for name, width in self.widths]
-        words += [f"without {block}" for block in self.cut]
+        words += [block if " as " in block else f"without {block}" for block in self.cut]
         return ", ".join([*words, *([self.precision] if self.precision else [])]) or "as it is"
 
 
@@ -47,8 +47,9 @@ def structure_from_json(values: Mapping[str, Any]) -> Structure:
     return structure(values["widths"], values["cut"], values["precision"])
 
 
-def without_blocks(wiring: Wiring, blocks: Sequence[RemoveBlock]) -> tuple[Wiring, dict[str, str]]:
-    """The wiring of the model without some blocks, its weights unread, and what it calls the axes that are left.
+def without_blocks(wiring: Wiring, blocks: Sequence[RemoveBlock | ReplaceBlock]) -> tuple[Wiring, dict[str, str]]:
+    """The wiring of the model without some blocks, or with maps in their place, its weights unread, and what it calls
+    the axes that are left.
 
     Raises:
         PlanError: together they cannot go.

@@ -48,6 +48,17 @@ def test_the_seed_decides(name: str) -> None:
         assert judged(name, 16, seed=1).asked != judged(name, 16).asked
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_block_is_dealt_with_in_one_way(name: str) -> None:
+    judge = judged(name, 48, space=Space(depth=True, operators=("linear",), steps=8))
+    cuts = [chosen.cut for chosen in judge.asked]
+    blocks = [[choice.partition(" ")[0] for choice in cut] for cut in cuts]
+    assert all(len(set(each)) == len(each) for each in blocks)
+    if name in SEARCHING:
+        assert any(" as " in choice for cut in cuts for choice in cut)
+        assert any(" as " not in choice for cut in cuts for choice in cut)
+
+
 @pytest.mark.parametrize("name", ["allocation", "evolution", "tpe"])
 def test_what_is_found_steers_what_is_proposed(name: str) -> None:
     """The judge likes wide inner layers; later generations do better than the first."""

@@ -59,7 +59,7 @@ def _cuts(problem: Problem, limits: Mapping[str, float]) -> list[tuple[str, ...]
     """No block, then the least influential one, two, ... while the rest at full width is still over the limit."""
     cuts: list[tuple[str, ...]] = [()]
     for block in sorted(problem.menus.blocks, key=lambda b: (problem.influence.get(b, 0.0), b)):
-        cut = (*cuts[-1], block)
+        cut = problem.menus.distinct((*cuts[-1], block))
         if not problem.able(cut):
             continue
         cuts.append(cut)
@@ -145,5 +145,5 @@ def _other_cut(problem: Problem, cut: Sequence[str], rng: Random) -> tuple[str, 
     if cut and (not kept or rng.random() < 0.5):
         gone = rng.choice(list(cut))
         return tuple(block for block in cut if block != gone)
-    other = (*cut, kept[min(rng.choices(range(len(kept)), k=2))])
+    other = problem.menus.distinct((*cut, kept[min(rng.choices(range(len(kept)), k=2))]))
     return other if problem.able(other) else tuple(cut)

@@ -65,6 +65,7 @@ def _child(problem: Problem, mother: Structure, father: Structure, rng: Random) 
         for block in problem.menus.blocks
         if (block in rng.choice((mother, father)).cut) != (rng.random() < 0.5 / len(problem.menus.blocks))
     )
+    cut = problem.menus.distinct(cut)
     cut = cut if problem.able(cut) else mother.cut
     menus = problem.view(cut).menus
     widths: dict[str, int] = {}

@@ -42,7 +42,8 @@ def suggested(problem: Problem, trial: Any, budget: int, rng: Random) -> Structu
 
     The parameters say how widths relate to each other; how wide all are together is the budget's business.
     """
-    cut = tuple(block for block in problem.menus.blocks if trial.suggest_categorical(f"cut {block}", [False, True]))
+    chosen = [block for block in problem.menus.blocks if trial.suggest_categorical(f"cut {block}", [False, True])]
+    cut = problem.menus.distinct(chosen)
     rungs = {m.name: trial.suggest_int(f"width {m.name}", 0, len(m.widths) - 1) for m in problem.menus.widths}
     precision = None
     if problem.menus.precisions:
@@ -50,8 +51,8 @@ def suggested(problem: Problem, trial: Any, budget: int, rng: Random) -> Structu
     if not problem.able(cut):
         return None
     widths = {m.name: m.widths[rungs[m.name]] for m in problem.view(cut).menus}
-    chosen = structure(widths, cut, None if precision == "float" else precision)
-    return fitted(problem, chosen, problem.limits[budget], rng)
+    made = structure(widths, cut, None if precision == "float" else precision)
+    return fitted(problem, made, problem.limits[budget], rng)
 
 
 def worth(candidate: Candidate) -> float:

@@ -41,5 +41,6 @@ def random_structure(problem: Problem, limits: Mapping[str, float], rng: Random)
 def random_cut(problem: Problem, rng: Random) -> tuple[str, ...]:
     """Some of the blocks that may go, one in four on average."""
     share = rng.random() / 2
-    cut = tuple(block for block in problem.menus.blocks if rng.random() < share)
+    drawn = [block for block in problem.menus.blocks if rng.random() < share]
+    cut = problem.menus.distinct(rng.sample(drawn, len(drawn)))
     return cut if problem.able(cut) else ()
