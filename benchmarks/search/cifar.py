@@ -189,8 +189,8 @@ def table(rows: list[dict[str, Any]], machine: str, trials: int) -> str:
             f"{seeds}; {first[0]['steps']} steps of {BATCH} images heal. The error curves took "
             f"{statistics.median(took) if took else 0:.0f} s of one core.",
             "",
-            "| MACs | " + " | ".join(METHODS) + " |",
-            "|---" * (len(METHODS) + 1) + "|",
+            "| MACs | " + " | ".join(METHODS) + " | seeds |",
+            "|---" * (len(METHODS) + 2) + "|",
         ]
         for share in sorted({row["budget"] for row in here if row["budget"]}, reverse=True):
             same = {m: [r for r in here if r["method"] == m and r["budget"] == share] for m in METHODS}
@@ -200,7 +200,8 @@ def table(rows: list[dict[str, Any]], machine: str, trials: int) -> str:
                 cell = f"{_mean(same[method], 'test_accuracy'):.2%} ({losses[method]:.3f})" if same[method] else "–"
                 best = len(losses) > 1 and losses.get(method) == min(losses.values())
                 cells.append(f"**{cell}**" if best else cell)
-            lines.append(f"| {share:.1%} | " + " | ".join(cells) + " |")
+            run = " / ".join(str(len(same[method])) for method in METHODS)
+            lines.append(f"| {share:.1%} | " + " | ".join(cells) + f" | {run} |")
     return "\n".join([*lines, NOTES])
 
 
