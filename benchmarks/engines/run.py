@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from shrunk import BLOCKS, images, shrunk, trained
+from shrunk import images, shrunk, trained
 from torch import Tensor, nn
 
 import netsmith
@@ -220,7 +220,7 @@ def main() -> None:
     }
     machine = f"{processor()}, {os.cpu_count()} cores, one thread, torch {torch.__version__}"
     results = []
-    small = f"resnet56-jpeg, {BLOCKS} of 27 blocks fewer, ÷2.57 of the MACs, healed for {options.steps} steps"
+    small = f"resnet56-jpeg, 10 of 27 blocks fewer, ÷2.57 of the MACs, healed for {options.steps} steps"
     for title in ["resnet56-jpeg", *([small] if options.pruned else [])]:
         if results and results[0]["chosen"]:  # the form is chosen once
             options.forms = [form for form in forms if f", {form}," in results[0]["chosen"]]
