@@ -113,9 +113,9 @@ def search(
     from ..recipes.search import search as search_structures
     from ..searches import Space
 
-    patterns: dict[str, Any] = {"only": tuple(only or ()), "ignore": tuple(ignore or ())}
-    patterns |= {"operators": tuple(operator or ()), "precision": tuple(precision or ())}
-    space = Space(depth=depth, round_to=round_to, **patterns)
+    several = {"operators": operator, "precision": precision, "only": only, "ignore": ignore}
+    options: dict[str, Any] = {name: tuple(given or ()) for name, given in several.items()}
+    space = Space(depth=depth, round_to=round_to, **options)
     opened = subject.opened
     batches = open_batches(data, opened.example_inputs, mean=mean, std=std, shuffle=True, seed=seed)
     measured = evaluate_on or validation_of(data)

@@ -43,8 +43,10 @@ def each(function: Callable[[Item], Result], items: Iterable[Item], device: torc
             return context.run(function, item)
 
     with transparent_functional():  # it patches modules: those that open and close it in the threads must find it open
-        waiting = [_pool(workers, threads // workers).submit(call, item, contextvars.copy_context()) for item in todo]
+        pool, waiting = _pool(workers, threads // workers), []
         try:
+            for item in todo:
+                waiting.append(pool.submit(call, item, contextvars.copy_context()))
             return [one.result() for one in waiting]
         finally:
             for one in waiting:

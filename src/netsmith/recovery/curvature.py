@@ -44,8 +44,8 @@ class FittedLayer:
         self._first_offset = none if self.offset is None else self.offset.detach().double().reshape(shape).clone()
         self.start = torch.cat([matrix, torch.zeros(groups, 1, self.outputs, dtype=torch.float64, device=device)], 1)
         self.parameters = self.start.clone()
-        self.rows = 0.0  # in all, of which as many as were sampled are seen
-        self.seen = 0
+        self.rows = 0.0  # that the layer works on
+        self.seen = 0  # of these, sampled
         self._moments = torch.zeros(groups, self.inputs + 1, self.inputs + 1, dtype=torch.float64, device=device)
         self._answers = torch.zeros(shape, dtype=torch.float64, device=device)
         self._answered = 0

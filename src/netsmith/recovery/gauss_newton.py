@@ -16,6 +16,7 @@ from .curvature import FittedLayer
 from .norms import restate
 
 _ROWS_PER_INPUT = 50  # sampled for the second moments of a layer's inputs
+_FEWEST_ROWS = 25  # an input; where few batches have not so many, more are seen
 _FELT = 2  # batches that tell how the result answers to each layer
 _FIRST_SCALE = 0.03  # of the first step along which results are compared: not yet known how far they are linear
 _SECANT = 0.3  # the same, as a share of the last step
@@ -206,7 +207,7 @@ class Fit:
             return found
 
         used = 0
-        while used < count and any(layer.seen < _ROWS_PER_INPUT // 2 * layer.inputs for layer in self.layers):
+        while used < count and any(layer.seen < _FEWEST_ROWS * layer.inputs for layer in self.layers):
             until = min(used + few, count)
             todo = [(run, seed) for (run, _), seed in zip(self.batches[used:until], seeds[used:until], strict=True)]
             for start in range(0, len(todo), some):  # the rows of wide layers take room

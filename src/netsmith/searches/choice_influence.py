@@ -36,12 +36,14 @@ def choice_influence(
         EvidenceError: empty data, values that are not finite, or a forward whose path depends on values.
     """
     batches = calibration_batches(data, most_examples=_MOST_EXAMPLES, device=device_of(wiring.model))
-    changes: dict[str, dict[str, Instead]] = {}
     with eval_mode(wiring.model), torch.no_grad():
         references = [first_output(call_model(wiring.model, inputs)) for inputs in batches]
-        for choice, edit in choices.items():
-            changes[choice] = {edit.block: None}
-            if isinstance(edit, ReplaceBlock):
-                fitted = bridges(wiring.model, edit.block, edit.block, batches[:-1] or batches)
-                changes[choice] = {edit.block: next(b.function for b in fitted if b.edit.kind == edit.kind)}
+        fitted: dict[tuple[str, str], Instead] = {}
+        for block in dict.fromkeys(edit.block for edit in choices.values() if isinstance(edit, ReplaceBlock)):
+            for bridge in bridges(wiring.model, block, block, batches[:-1] or batches):
+                fitted[block, bridge.edit.kind] = bridge.function
+        changes = {
+            choice: {edit.block: fitted[edit.block, edit.kind] if isinstance(edit, ReplaceBlock) else None}
+            for choice, edit in choices.items()
+        }
         return divergences(wiring, batches, references, changes, progress)
