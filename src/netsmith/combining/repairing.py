@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..data.running import eval_mode
 from ..errors import InputError
 from ..evidence import Forward, Stop, calibration_batches, device_of, examples_in
+from ..evidence.apart import apart
 from ..wiring import Wiring, call_model, trace
 from ..wiring.capture import transparent_functional
 
@@ -120,7 +121,7 @@ def _match_statistics(
     slots = {**dict(result.named_parameters()), **dict(result.named_buffers())}
     names = {index: name for index, (name, _, _) in stops.items()}
     with transparent_functional():
-        forwards = [[Forward(model, inputs, names) for inputs in batches] for model in models]
+        forwards = [[Forward(apart(wiring, model), inputs, names) for inputs in batches] for model in models]
         try:
             at = [[forward.resume() for forward in each] for each in forwards]
             while at[0][0] is not None:

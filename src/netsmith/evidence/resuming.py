@@ -21,6 +21,7 @@ from ..wiring import Wiring, call_model
 from ..wiring.capture import transparent_functional
 from ..wiring.inputs import map_tensors
 from ..wiring.recorder import counts, function_name, tensors_in
+from .apart import apart
 from .products import computed
 from .stepping import raises
 
@@ -62,7 +63,7 @@ def run_to(
     """Run forward from a checkpoint until a call is about to run, or to its end, under further function modes."""
     mode = _Resumed(wiring, checkpoint, until=call)
     with contextlib.suppress(_Reached):
-        _run(model, checkpoint.inputs, mode, *watching)
+        _run(apart(wiring, model), checkpoint.inputs, mode, *watching)
     return mode
 
 
@@ -72,7 +73,7 @@ def resume(wiring: Wiring, model: nn.Module, checkpoint: Checkpoint) -> Any:
     Raises:
         EvidenceError: forward raises on this batch, or goes another way than with the example inputs.
     """
-    return _run(model, checkpoint.inputs, _Resumed(wiring, checkpoint, until=None))
+    return _run(apart(wiring, model), checkpoint.inputs, _Resumed(wiring, checkpoint, until=None))
 
 
 def _run(model: nn.Module, inputs: Any, *modes: TorchFunctionMode) -> Any:

@@ -68,7 +68,7 @@ def shrink(
         mask: inputs -> (examples, positions), false or 0 where padding is, which then does not count; e.g.
             ``lambda x: x["attention_mask"]``.
         precision: of the products of layers while data is measured and layers are refitted: "bf16", "no" (that of the
-            model), or "auto": bf16 where the processor multiplies it, in half the time. The model's own precision never
+            model), or "auto": bf16 where the processor is faster with it. The model's own precision never
             changes.
         progress: called with (what is being done, done, in all).
 

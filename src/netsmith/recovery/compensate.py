@@ -21,6 +21,7 @@ from torch import nn
 from ..data.freed_memory import freed_memory_kept
 from ..data.running import eval_mode
 from ..evidence import Forward, Moments, Stop, calibration_batches, device_of
+from ..evidence.apart import apart
 from ..evidence.formats import channels_last
 from ..evidence.masks import Mask, mask_of, sampled_rows
 from ..evidence.patches import CONVOLUTIONS, groups_of, input_rows, matrix_weight, output_rows, weight_matrix
@@ -136,8 +137,8 @@ class _Pass:
         ends = {i: stops[i] for r in refits for i in (r.target if r.target >= 0 else r.call,)}
         self.order = list(stops)
         self.device = device_of(model)
-        self.originals = [Forward(wiring.model, x, ends) for x in batches]
-        self.edited = [Forward(model, x, stops) for x in batches]
+        self.originals = [Forward(apart(wiring, wiring.model), x, ends) for x in batches]
+        self.edited = [Forward(apart(wiring, model), x, stops) for x in batches]
         self.by_end = {r.target if r.target >= 0 else r.call: r for r in refits}
         self.by_call = {r.call: r for r in refits}
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -61,6 +63,7 @@ def recalibrate(
         return Repaired(model, plan, {})
     references = _outputs(original, judge)
     best = mean_divergence(model, judge, references)
+    calls = _calls(model, layers, judge[0])
     errors: dict[str, tuple[float, float]] = {}
     accepted: set[str] = set()
     names = list(layers)
@@ -68,7 +71,7 @@ def recalibrate(
     for start in range(0, len(names), step):
         stretch = names[start : start + step]
         before = {name: _statistics(layers[name]) for name in stretch}
-        _recompute(model, stretch, train)
+        _recompute(model, stretch, train, sum(calls[name] for name in stretch))
         now = mean_divergence(model, judge, references)
         errors[stretch[0]] = (best, now)
         if now < best:
@@ -104,12 +107,35 @@ def _called(model: nn.Module, inputs: Any) -> Any:
         raise raises("forward", inputs, error) from error
 
 
-def _recompute(model: nn.Module, names: Sequence[str], batches: Sequence[Any]) -> None:
-    """Averages over the batches of each one's statistics; everything else stays in eval mode."""
+def _calls(model: nn.Module, layers: Mapping[str, nn.Module], inputs: Any) -> Counter[str]:
+    """How often one forward calls each layer."""
+    found: Counter[str] = Counter()
+    hooks = [
+        layer.register_forward_hook(lambda *_, name=name: found.update([name]))  # type: ignore[misc]
+        for name, layer in layers.items()
+    ]
+    try:
+        _outputs(model, [inputs])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+class _Enough(BaseException):
+    """Ends a forward in which nothing more is to be seen."""
+
+
+def _recompute(model: nn.Module, names: Sequence[str], batches: Sequence[Any], calls: int) -> None:
+    """Averages over the batches of each one's statistics; everything else stays in eval mode.
+
+    Args:
+        calls: of these layers in one forward, which ends behind the last of them; 0: it runs to its end.
+    """
     layers = {name: model.get_submodule(name) for name in names}
     device = device_of(model)
     workers = min(at_once(device), len(batches))
-    found = each(partial(_batch_statistics, model, names), [batches[i::workers] for i in range(workers)], device)
+    found = each(partial(_batch_statistics, model, names, calls), [batches[i::workers] for i in range(workers)], device)
     in_order = [found[i % workers][i // workers] for i in range(len(batches))]
     for name, layer in layers.items():
         layer.reset_running_stats()  # type: ignore[operator]
@@ -121,19 +147,30 @@ def _recompute(model: nn.Module, names: Sequence[str], batches: Sequence[Any]) -
 
 
 def _batch_statistics(
-    model: nn.Module, names: Sequence[str], batches: Sequence[Any]
+    model: nn.Module, names: Sequence[str], calls: int, batches: Sequence[Any]
 ) -> list[dict[str, dict[str, torch.Tensor]]]:
     """What each batch by itself has, layer by layer."""
     model = copy.deepcopy(model)  # statistics are kept in the layers: each thread needs its own
     layers = {name: model.get_submodule(name) for name in names}
+    left = 0
+
+    def end(*_: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise _Enough
+
     for layer in layers.values():
         layer.momentum = None  # type: ignore[assignment]
         layer.training = True
+        layer.register_forward_hook(end)
     found = []
     with torch.no_grad():
         for inputs in batches:
             for layer in layers.values():
                 layer.reset_running_stats()  # type: ignore[operator]
-            _called(model, inputs)
+            left = calls
+            with suppress(_Enough):
+                _called(model, inputs)
             found.append({name: _statistics(layer) for name, layer in layers.items()})
     return found

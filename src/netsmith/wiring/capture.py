@@ -26,6 +26,7 @@ from . import provenance, spaces
 from .copying import copied
 from .fakes import Shortcuts, fake_like, fake_mode
 from .inputs import as_arguments, describe, map_tensors
+from .keeping import held, same_objects
 from .lifetimes import Lifetimes, Watch
 from .provenance import Attribute, Expression, SourcedInt
 from .recorder import Backstop, Dims, Origin, Recorder, Rule, tensors_in
@@ -67,6 +68,7 @@ class Capture:
     output_origins: list[Origin] = field(default_factory=list)
     eval_calls: int = 0  # calls of the forward in eval mode; those of the training forward come after them
     lifetimes: Lifetimes | None = None  # of what they made, where it was asked for
+    keeps: bool = False  # something in its modules
     error: Exception | None = None
 
 
@@ -125,7 +127,7 @@ def capture(
     if watch is not None:
         watch.there(slot.tensor for slot in tensor_slots(twin))
         watch.there(tensors_in((args, kwargs)), given=True)
-    noted = provenance.equalities.set(result.equalities)
+    noted, before = provenance.equalities.set(result.equalities), held(twin)
     try:
         with (
             _quiet_fakes(),
@@ -139,6 +141,7 @@ def capture(
             recorder,
         ):
             out = twin(*args, **kwargs)
+        result.keeps = not same_objects(before, held(twin))
         for tensor in tensors_in(out):
             result.output_shapes.append(tuple(int(n) for n in tensor.shape))
             if rules is not None:

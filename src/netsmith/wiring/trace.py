@@ -225,6 +225,7 @@ class _Namer:
             recomputed=recomputed_buffers(model),
             branches=find_branches(model, captured, self.layout),
             transitions=find_transitions(model, captured, blocks),
+            keeps=captured.keeps,
         )
 
     def _matters(self, expression: Any) -> bool:

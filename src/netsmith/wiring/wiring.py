@@ -180,6 +180,7 @@ class Wiring:
         recomputed: buffers that no state dict holds, because the constructor computes them.
         outputs: layouts of the model's output tensors.
         fake: captured without values; False where forward needed real ones (data-dependent control flow).
+        keeps: forward keeps something in its modules (``self.saved = x``).
     """
 
     model: nn.Module
@@ -203,6 +204,7 @@ class Wiring:
     recomputed: frozenset[str] = frozenset()
     branches: tuple[Branch, ...] = ()
     transitions: tuple[Transition, ...] = ()
+    keeps: bool = False
 
     @cached_property
     def readers(self) -> dict[int, list[int]]:
