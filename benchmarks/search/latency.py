@@ -3,9 +3,10 @@
     python benchmarks/search/latency.py [--shares 0.7 0.5] [--engines eager onnxruntime] [--seeds 0]
 
 A digits ResNet of width 32 is to take so large a share of its own time for 64 images. What is found is timed again when
-all is done, in turns with the original, in five processes that have nothing to do with the search; the median of the
-shares that it takes then is compared with the share that was asked for: where memory comes to lie is drawn with each
-process, and an engine may be a tenth faster in one than in the next. The sum of parts is what the table of single
+all is done, in turns with the original, by five processes that have nothing to do with the search (an engine other than
+eager begins further ones of its own, one for each network and timing); the median of the shares that it takes then is
+compared with the share that was asked for: where memory comes to lie is drawn with each process, and an engine may be a
+tenth faster in one than in the next. The sum of parts is what the table of single
 calls predicted for it.
 Weights are random: time does not depend on them. Writes latency.json and latency.md.
 """

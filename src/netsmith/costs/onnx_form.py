@@ -73,7 +73,7 @@ def quantize_onnx(source: Path, target: Path, calibration: Sequence[Any]) -> Non
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    names = _input_names(source)
+    names = input_names(source)
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
@@ -97,7 +97,8 @@ def quantize_onnx(source: Path, target: Path, calibration: Sequence[Any]) -> Non
         )
 
 
-def _input_names(path: Path) -> list[str]:
+def input_names(path: Path) -> list[str]:
+    """Of an ONNX file, weights left out."""
     import onnx
 
     graph = onnx.load(path, load_external_data=False).graph

@@ -9,7 +9,8 @@ from typing import Any
 from torch import nn
 
 from ..costs import compare_engines
-from ..errors import BudgetError, InputError
+from ..costs.fresh_processes import FOREIGN, in_fresh_processes
+from ..errors import BudgetError, CaptureError, InputError, MissingExtraError
 from ..plans.widths import proven_sizing
 from ..wiring import Wiring
 from ..wiring.proof import resized_copy
@@ -65,9 +66,16 @@ class Steered:
 def timed(models: Sequence[nn.Module], example_inputs: Any, engine: str, rounds: int = _ROUNDS) -> list[float]:
     """Median milliseconds of one warm call of each model in an engine, in turns, so that noise falls on all alike.
 
+    Foreign engines are timed in processes of their own: see ``costs.fresh_processes``.
+
     Raises:
         UnknownNameError: no such engine. InputError: the engine cannot run a model; says why.
     """
+    if engine in FOREIGN:
+        try:
+            return in_fresh_processes(models, example_inputs, engine, rounds)
+        except (CaptureError, MissingExtraError) as error:
+            raise InputError(f"engine {engine!r} cannot run the model: {str(error).splitlines()[0]}") from error
     named = {str(i): model for i, model in enumerate(models)}
     found = compare_engines(named, example_inputs, engines=(engine,), precisions=("fp32",), rounds=rounds)
     for timing in found:
