@@ -111,7 +111,7 @@ def _calls(model: nn.Module, layers: Mapping[str, nn.Module], inputs: Any) -> Co
     """How often one forward calls each layer."""
     found: Counter[str] = Counter()
     hooks = [
-        layer.register_forward_hook(lambda *_, name=name: found.update([name]))  # type: ignore[misc]
+        layer.register_forward_hook(lambda *_, name=name: found.update([name]))
         for name, layer in layers.items()
     ]
     try:
