@@ -59,6 +59,14 @@ def test_a_pruned_network_is_shrunk_in_depth_too(file: str, pruned: str) -> None
     assert "give data" in refused.stderr
 
 
+def test_mirror_images_repair_too(file: str, pruned: str) -> None:
+    shrink = ("shrink", pruned, "--budget", "macs=60%", "--data", f"{file}:batches")
+    chained(file, *shrink, out="plain")
+    told = chained(file, *shrink, "--mirror", out="mirrored")
+    assert told["steps"][-1]["macs"] <= 0.6 * told["steps"][-3]["macs"]
+    assert Path("plain/model.safetensors").read_bytes() != Path("mirrored/model.safetensors").read_bytes()
+
+
 def test_influence_is_told_by_the_originals_names(file: str) -> None:
     data = ("--data", f"{file}:batches")
     run("cut", f"{file}:model", *data, "--blocks", "1", "--no-maps", "--out", "cut")

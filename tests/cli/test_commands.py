@@ -334,6 +334,10 @@ def test_verify_fails_with_exit_code_1(file: str) -> None:
             "--score taylor is computed from data (gradients); give --data",
         ),
         (
+            ["shrink", "net.py:model", "--budget", "macs=50%", "--mirror", "--out", "o"],
+            "--mirror mirrors the images of --data; give --data",
+        ),
+        (
             ["shrink", "net.py:model", "--budget", "macs=50%", "--score", "net.py:quiet_units", "--out", "o"],
             "--score net.py:quiet_units is computed from data (activations); give --data",
         ),

@@ -228,7 +228,6 @@ def test_progress_is_told() -> None:
         "plan",
         "repair",
         "refine",
-        "recalibrate",
         "heal",
         "verify",
         "measure",

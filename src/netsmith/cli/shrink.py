@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..errors import InputError
 from .chaining import chained, finish, open_start
 from .datasets import given_data
 from .models import ModelSource
@@ -47,6 +48,7 @@ SCORE_HELP = (
     "wanda, reconstruction, redundancy; or package.module:function or path/file.py:function."
 )
 DEPTH_HELP = "With --data: whole residual blocks may go too, where that disturbs the outputs less. Takes longer."
+MIRROR_HELP = "Repair with the mirror images of --data as well: twice the data, where left and right mean the same."
 ROUND_HELP = "Make widths multiples of N, as some hardware likes: 8 or 64."
 
 
@@ -55,6 +57,7 @@ def shrink(
     budget: Annotated[list[str], option(BUDGET_HELP, "NAME=VALUE")],
     out_dir: Out,
     data: Annotated[str | None, option(DATA_HELP, "DATA")] = None,
+    mirror: Annotated[bool, typer.Option("--mirror", help=MIRROR_HELP)] = False,
     evaluate_on: Eval = None,
     heal: Annotated[int | None, option(HEAL_HELP, "EPOCHS", min=1)] = None,
     score: Annotated[str | None, option(SCORE_HELP, "SCORE")] = None,
@@ -74,13 +77,18 @@ def shrink(
     limits = parse_budget(budget)
     source = ModelSource(what, weights, parse_shape(input), seed)
     options: dict[str, Any] = {"ignore": tuple(ignore or ()), "round_to": round_to, "depth": depth}
+    if mirror and data is None:
+        raise InputError("--mirror mirrors the images of --data; give --data")
     if score is not None:
         options["score"] = find_score(score, data)
     subject = open_start(what, out_dir, given=source, original=original)
+    from ..data import mirrored
     from ..recipes import shrink as shrink_model
 
     opened = subject.opened
     options |= given_data(opened, data, evaluate_on, mean, std, seed)
+    if mirror:
+        options["data"] = mirrored(options["data"])
     with stages(STAGES) as progress:
         result = shrink_model(
             subject.model, opened.example_inputs, budget=limits, heal=heal, seed=seed, progress=progress, **options

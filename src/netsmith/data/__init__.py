@@ -5,6 +5,7 @@ from .batches import batches
 from .digits import Examples, Splits, digits
 from .imagefolder import ImageFolder, imagefolder
 from .images import Pixels
+from .mirroring import mirrored
 from .parquet import Parquet, parquet
 from .resolve import open_data
 from .running import call, device_of, each_batch, eval_mode, logits, split_batch, to_device
@@ -24,6 +25,7 @@ __all__ = [
     "eval_mode",
     "imagefolder",
     "logits",
+    "mirrored",
     "open_data",
     "parquet",
     "split_batch",

@@ -48,8 +48,8 @@ def shrink(
     """Make a trained network smaller until it fits a budget, and repair it.
 
     With ``data`` it measures what each axis can spare, removes there, and repairs by least squares: every layer behind
-    a removal is refitted, then the layers of each stretch together, and batch statistics are recomputed where that
-    helps. Without data it removes the same share of every axis. Nothing is trained unless ``heal`` asks for it.
+    a removal is refitted, then the layers of each stretch together; where none are, batch statistics are recomputed if
+    that helps. Without data it removes the same share of every axis. Nothing is trained unless ``heal`` asks for it.
 
     Args:
         model: any module; not changed.

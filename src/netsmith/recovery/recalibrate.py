@@ -110,10 +110,7 @@ def _called(model: nn.Module, inputs: Any) -> Any:
 def _calls(model: nn.Module, layers: Mapping[str, nn.Module], inputs: Any) -> Counter[str]:
     """How often one forward calls each layer."""
     found: Counter[str] = Counter()
-    hooks = [
-        layer.register_forward_hook(lambda *_, name=name: found.update([name]))
-        for name, layer in layers.items()
-    ]
+    hooks = [layer.register_forward_hook(lambda *_, name=name: found.update([name])) for name, layer in layers.items()]
     try:
         _outputs(model, [inputs])
     finally:

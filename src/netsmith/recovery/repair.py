@@ -33,7 +33,8 @@ def repair(
     """Carry out a plan and repair what it does, as ``netsmith.shrink`` does.
 
     Where blocks go, ``rejoin`` refits what is around them; where units go, ``compensate`` refits every layer behind
-    them and ``refine`` the layers of each stretch together; at last ``recalibrate``.
+    them and ``refine`` the layers of each stretch together, or else ``recalibrate``: layers that were fitted together
+    leave nothing that new batch statistics could mend.
 
     Args:
         wiring: of the original model.
@@ -69,6 +70,8 @@ def repair(
         pruned = compensate(here, plan.steps[-1], data, progress=telling("repair"), **options, **_CARE)
         joined = pruned.plan.after(done.plan) if plan.before else pruned.plan
         done = refine(wiring, Repaired(pruned.model, joined, {}), data, progress=telling("refine"), **options)
+        if done.errors:
+            return done
     if progress:
         progress("recalibrate", 0, 1)
     return recalibrate(wiring.model, done.model, done.plan, data)

@@ -22,7 +22,7 @@ from .segments import Segment
 
 Progress = Callable[[int, int, str], None]
 
-_ROWS_PER_INPUT = 400  # of error, for each input of the widest layer
+_ROWS_PER_INPUT = 250  # of error, for each input of the widest layer
 _FEWEST_EXAMPLES = 256
 _MOST_INPUTS = 8192  # of a layer: the square of it is factored
 

@@ -1,0 +1,47 @@
+"""Batches and their mirror images."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import netsmith
+from netsmith import Budget
+from netsmith.data import mirrored
+from netsmith.errors import InputError
+from small_networks import network
+
+
+def test_each_batch_is_followed_by_its_mirror_images() -> None:
+    x, y = torch.arange(12.0).reshape(2, 1, 2, 3), torch.tensor([0, 1])
+    data = mirrored([(x, y), x])
+    for _ in range(2):  # anew each time
+        (a, ya), (b, yb), c, d = data
+        assert torch.equal(a, x) and torch.equal(c, x)
+        assert b[0, 0].tolist() == [[2.0, 1.0, 0.0], [5.0, 4.0, 3.0]]
+        assert torch.equal(d, b) and ya is y and yb is y
+
+
+@pytest.mark.parametrize("batch", [torch.zeros(4, 8), {"x": torch.zeros(1, 3, 4, 4)}, ((torch.zeros(1), 2), None)])
+def test_what_is_no_image_is_refused(batch: object) -> None:
+    with pytest.raises(InputError, match="only images can be mirrored"):
+        list(mirrored([batch]))
+
+
+def test_data_that_is_none_is_refused() -> None:
+    with pytest.raises(InputError, match="the data is empty"):
+        list(mirrored([]))
+
+
+def test_shrinking_repairs_with_them() -> None:
+    model, x = network("residual")
+    generator = torch.Generator().manual_seed(0)
+    data = [torch.randn(8, *x.shape[1:], generator=generator) for _ in range(4)]
+    both = [each for x in data for each in (x, x.flip(-1))]
+    budget = Budget(macs=0.6)
+    small = netsmith.shrink(model, x, budget=budget, data=mirrored(data)).model
+    again = netsmith.shrink(model, x, budget=budget, data=both).model
+    plain = netsmith.shrink(model, x, budget=budget, data=data).model
+    states = [torch.cat([t.flatten().float() for t in m.state_dict().values()]) for m in (small, again, plain)]
+    assert torch.equal(states[0], states[1])
+    assert states[0].shape != states[2].shape or not torch.equal(states[0], states[2])
