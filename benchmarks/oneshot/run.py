@@ -3,7 +3,8 @@
     python benchmarks/oneshot/run.py [--shared ../shared/data] [--cases 20:1.5 20:2 56:2] [--seeds 0 1 2] [--peer]
 
 Both get the same network and the same limit on MACs. netsmith sees 1,024 training images without labels: it measures
-the error curve of every axis once a network, and divides each budget by them. Torch-Pruning sees 512 of them with
+the error curve of every axis once a network, divides each budget by them, and repairs with the images and their mirror
+images (these networks were trained on both). Torch-Pruning sees 512 of them with
 labels; its best of six criteria × two scopes is reported, chosen on validation images, before and after recomputing
 BatchNorm statistics on 2,000 augmented training images. It takes minutes a case: without --peer the figures of earlier
 runs in results.json are kept. The seed chooses the calibration images. Test images are looked at once per network.
@@ -28,7 +29,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import netsmith
-from netsmith.data import Pixels, batches, parquet
+from netsmith.data import Pixels, batches, mirrored, parquet
 from netsmith.evidence.products import products_in
 from netsmith.recovery import repair
 from netsmith.searches import Curves, allocate, measure_curves
@@ -80,7 +81,7 @@ def shrunk(curves: Curves, speedup: float, calibration: list[Tensor], test: Any,
     start, busy = time.perf_counter(), time.process_time()
     plan = allocate(curves, netsmith.Budget(macs=1 / speedup))
     with products_in("auto"):
-        done = repair(wiring, plan, calibration, seed=seed)
+        done = repair(wiring, plan, mirrored(calibration), seed=seed)
     seconds, busy = time.perf_counter() - start, time.process_time() - busy
     before, after = netsmith.measure(wiring.model, x), netsmith.measure(done.model, x)
     return {
@@ -119,8 +120,8 @@ def table(rows: list[dict[str, Any]], machine: str) -> str:
         "",
         "Accuracy in percent on the 5,000 shared test images; written by `run.py`.",
         f"{date.today().isoformat()}, {machine}.",
-        "Widths allocated by error curves after repair; 1,024 unlabelled images, chosen by the seed; mean of the seeds "
-        "and (lowest – highest). Seconds of one thread's work: a budget (+ curves, once a network). –: not run.",
+        "Widths allocated by error curves after repair; 1,024 unlabelled images, chosen by the seed, and for repair "
+        "their mirror images; mean of the seeds and (lowest – highest). Seconds of one thread's work: a budget (+ curves, once a network). –: not run.",
         "",
         "| network | MACs | original | Torch-Pruning's best | … + BatchNorm recalibration | netsmith | seeds | s |",
         "|---|---|---|---|---|---|---|---|",

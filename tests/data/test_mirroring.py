@@ -9,6 +9,7 @@ import netsmith
 from netsmith import Budget
 from netsmith.data import mirrored
 from netsmith.errors import InputError
+from netsmith.recovery import repair
 from small_networks import network
 
 
@@ -33,15 +34,18 @@ def test_data_that_is_none_is_refused() -> None:
         list(mirrored([]))
 
 
-def test_shrinking_repairs_with_them() -> None:
+def test_shrinking_measures_images_and_repairs_with_their_mirror_images_too() -> None:
     model, x = network("residual")
     generator = torch.Generator().manual_seed(0)
     data = [torch.randn(8, *x.shape[1:], generator=generator) for _ in range(4)]
     both = [each for x in data for each in (x, x.flip(-1))]
     budget = Budget(macs=0.6)
-    small = netsmith.shrink(model, x, budget=budget, data=mirrored(data)).model
-    again = netsmith.shrink(model, x, budget=budget, data=both).model
-    plain = netsmith.shrink(model, x, budget=budget, data=data).model
-    states = [torch.cat([t.flatten().float() for t in m.state_dict().values()]) for m in (small, again, plain)]
-    assert torch.equal(states[0], states[1])
-    assert states[0].shape != states[2].shape or not torch.equal(states[0], states[2])
+    wiring = netsmith.trace(model, x)
+    plain = netsmith.shrink(model, x, budget=budget, data=data)
+    found = netsmith.shrink(model, x, budget=budget, data=mirrored(data))
+    wanted = repair(wiring, plain.plan, both)
+    assert found.plan.edits == plain.plan.edits
+    states = [
+        torch.cat([t.flatten() for t in m.state_dict().values()]) for m in (found.model, wanted.model, plain.model)
+    ]
+    assert torch.equal(states[0], states[1]) and not torch.equal(states[0], states[2])

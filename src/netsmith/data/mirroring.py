@@ -31,6 +31,11 @@ def mirrored(batches: Iterable[Any]) -> Mirrored:
     return Mirrored(batches)
 
 
+def unmirrored(data: Any) -> Any:
+    """Data without the mirror images: what is measured on few images wants them to differ."""
+    return data.batches if isinstance(data, Mirrored) else data
+
+
 class Mirrored:
     """See ``mirrored``."""
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from ..checks import verify
 from ..costs.spending import spending
+from ..data.mirroring import unmirrored
 from ..errors import InputError
 from ..evidence import device_of
 from ..evidence.masks import Mask
@@ -99,7 +100,7 @@ def shrink(
             plan = plan_allocation(
                 wiring,
                 budget=budget,
-                data=data,
+                data=unmirrored(data),
                 score=chosen,
                 round_to=round_to,
                 ignore=ignore,
