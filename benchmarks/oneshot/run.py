@@ -121,7 +121,8 @@ def table(rows: list[dict[str, Any]], machine: str) -> str:
         "Accuracy in percent on the 5,000 shared test images; written by `run.py`.",
         f"{date.today().isoformat()}, {machine}.",
         "Widths allocated by error curves after repair; 1,024 unlabelled images, chosen by the seed, and for repair "
-        "their mirror images; mean of the seeds and (lowest – highest). Seconds of one thread's work: a budget (+ curves, once a network). –: not run.",
+        "their mirror images; mean of the seeds and (lowest – highest). Seconds of one thread's work: a budget (+ "
+        "curves, once a network). –: not run.",
         "",
         "| network | MACs | original | Torch-Pruning's best | … + BatchNorm recalibration | netsmith | seeds | s |",
         "|---|---|---|---|---|---|---|---|",
