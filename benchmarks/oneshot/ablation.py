@@ -22,8 +22,9 @@ from run import accuracy, augmented, images, trained
 from torch import nn
 
 import netsmith
+from netsmith.data import mirrored
 from netsmith.plans import Plan
-from netsmith.recovery import Repaired, compensate, recalibrate, refine
+from netsmith.recovery import Repaired, compensate, recalibrate, refine, repair
 from netsmith.searches import allocate, measure_curves
 
 
@@ -72,8 +73,12 @@ def variants(
         "uniform widths + repair + refinement": lambda: refined(uniform(), "uniform").model,
         "allocated + repair + refinement (4 steps)": lambda: refined(allocated(), "a", steps=4).model,
         "allocated + repair + refinement": lambda: refined(allocated(), "a").model,
-        "… + recalibration where it helps (what shrink does)": lambda: judged(refined(allocated(), "a"), data),
-        "… with units chosen by magnitude": lambda: judged(refined(by_magnitude(), "m"), data),
+        "… with half of the care in the first fits (what shrink does)": lambda: (
+            repair(wiring, allocated(), data, seed=seed).model
+        ),
+        "… what shrink does with mirror images": lambda: repair(wiring, allocated(), mirrored(data), seed=seed).model,
+        "… + recalibration, judged by the last batches": lambda: judged(refined(allocated(), "a"), data[-8:]),
+        "… with units chosen by magnitude": lambda: refined(by_magnitude(), "m").model,
         "refinement without the closed-form repair before": lambda: (
             refine(wiring, plain(allocated()), data, seed=seed).model
         ),
