@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ import netsmith
 from netsmith import Budget
 from netsmith.data import mirrored
 from netsmith.errors import InputError
-from netsmith.recovery import repair
+from netsmith.recovery import Repaired, repair
 from small_networks import network
 
 
@@ -49,3 +51,20 @@ def test_shrinking_measures_images_and_repairs_with_their_mirror_images_too() ->
         torch.cat([t.flatten() for t in m.state_dict().values()]) for m in (found.model, wanted.model, plain.model)
     ]
     assert torch.equal(states[0], states[1]) and not torch.equal(states[0], states[2])
+
+
+def test_as_many_images_are_seen_as_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def told(wiring: object, repaired: Repaired, data: object, *, most_examples: int, **_: object) -> Repaired:
+        seen.append(most_examples)
+        return repaired
+
+    monkeypatch.setattr(sys.modules["netsmith.recovery.repair"], "refine", told)
+    model, x = network("residual")
+    wiring = netsmith.trace(model, x)
+    plan = netsmith.plan_removal(wiring, keep=0.5)
+    data = [torch.randn(8, *x.shape[1:]) for _ in range(4)]
+    repair(wiring, plan, data)
+    repair(wiring, plan, mirrored(data))
+    assert seen == [1024, 2048]

@@ -42,7 +42,7 @@ def refine(
     data: Iterable[Any],
     *,
     steps: int = 16,
-    most_examples: int = 2048,
+    most_examples: int = 1024,
     strength: float = 1e-2,
     mask: Mask | None = None,
     seed: int = 0,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..data.freed_memory import freed_memory_kept
+from ..data.mirroring import Mirrored
 from ..evidence.masks import Mask
 from ..plans import Plan
 from ..wiring import Wiring, trace
@@ -15,6 +16,7 @@ from .refine import refine
 from .rejoin import rejoin
 from .repaired import Repaired
 
+_EXAMPLES = 1024  # with their mirror images, where these are given
 _CARE: dict[str, Any] = {"most_examples": 512, "steps": 1}
 # What each layer is fitted to is refined afterwards: half of the care in its first fit gives the same in the end.
 _CARE_OF_CUT: dict[str, Any] = {"most_examples": 512, "steps": 4}
@@ -69,7 +71,14 @@ def repair(
         here = trace(done.model, wiring.example_inputs) if plan.before else wiring
         pruned = compensate(here, plan.steps[-1], data, progress=telling("repair"), **options, **_CARE)
         joined = pruned.plan.after(done.plan) if plan.before else pruned.plan
-        done = refine(wiring, Repaired(pruned.model, joined, {}), data, progress=telling("refine"), **options)
+        done = refine(
+            wiring,
+            Repaired(pruned.model, joined, {}),
+            data,
+            most_examples=_EXAMPLES * (2 if isinstance(data, Mirrored) else 1),
+            progress=telling("refine"),
+            **options,
+        )
         if done.errors:
             return done
     if progress:
