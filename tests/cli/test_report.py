@@ -106,6 +106,7 @@ def test_commands_write_the_record_and_chains_tell_of_the_whole_chain(here: Path
         "eval": "net.py:batches",
         "seed": 0,
         "depth": False,
+        "mirror": False,
     }
     assert [step.name for step in first.steps] == ["original", "prune", "repair"]
     assert [len(step.classes.f1) for step in first.steps if step.classes] == [3, 3]

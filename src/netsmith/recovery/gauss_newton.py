@@ -240,10 +240,7 @@ class Fit:
 
     @torch.no_grad()
     def restate(self, slots: Mapping[str, torch.Tensor]) -> set[str]:
-        """Restate normalizations behind the layers; return the names of all tensors that may have changed.
-
-        Few batches will do: what the normalization does stays the same, whatever statistics it is stated with.
-        """
+        """Restate normalizations behind the layers; return the names of all tensors that may have changed."""
         normed = {layer.refit.call: layer for layer in self.layers if layer.refit.norm}
 
         def summed(run: Tape) -> dict[int, list[torch.Tensor]]:
@@ -260,9 +257,7 @@ class Fit:
             return found
 
         sums: dict[int, list[torch.Tensor]] = {}
-        for found in each(
-            summed, [run for run, _ in self.batches[: self._few(_SHARES[0])]] if normed else [], self._device
-        ):
+        for found in each(summed, [run for run, _ in self.batches] if normed else [], self._device):
             for call, one in found.items():
                 sums[call] = [a + b for a, b in zip(sums[call], one, strict=True)] if call in sums else one
         for call, (total, squares, count) in sums.items():
