@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 
-import pytest
 import torch
 from torch import nn
 
@@ -44,14 +42,6 @@ def pair() -> tuple[nn.Module, nn.Module]:
         if isinstance(module, Block):
             module.keeps = False
     return model, plain
-
-
-@pytest.fixture(params=[1, 2])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
 
 
 def test_evidence_and_repair_are_those_of_the_plain_network(threads: int) -> None:

@@ -7,21 +7,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 import torch
 
 from netsmith.evidence.products import computed, products_in
 from netsmith.evidence.side_by_side import each
-
-
-@pytest.fixture(params=[1, 3])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
 
 
 def test_results_come_in_the_order_of_the_items_and_do_not_depend_on_threads(threads: int) -> None:

@@ -13,6 +13,7 @@ from torch import nn
 from ..errors import CaptureError, missing_extra
 from .feeding import feed, quiet
 from .free_batch import exported, not_exported
+from .stopwatch import onnx_session
 
 Run = Callable[[Any], list[torch.Tensor]]
 
@@ -47,12 +48,7 @@ def need_onnx() -> None:
 def onnx_runner(path: Path, threads: int) -> Run:
     """Runs an ONNX file under ONNX Runtime on the CPU: example inputs -> output tensors in order."""
     need_onnx()
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = onnx_session(path, threads)
     names = [each.name for each in session.get_inputs()]
 
     def run(inputs: Any) -> list[torch.Tensor]:

@@ -12,6 +12,7 @@ from torch import nn
 from ..errors import CaptureError, missing_extra
 from .feeding import feed, quiet
 from .free_batch import batch_size, exported, not_exported, with_two
+from .stopwatch import openvino_compiled
 
 Run = Callable[[Any], list[torch.Tensor]]
 Hint = Literal["f32", "bf16"]
@@ -97,8 +98,7 @@ def openvino_runner(made: Any, threads: int, hint: Hint = "f32", fixed: Any = No
         made = made.clone()
         names = [port.get_any_name() for port in made.inputs]
         made.reshape({name: list(value.shape) for name, value in feed(names, fixed).items()})
-    options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
-    compiled = core.compile_model(made, "CPU", options)
+    compiled = openvino_compiled(core, made, threads, hint)
     request = compiled.create_infer_request()
     names = [port.get_any_name() for port in compiled.inputs]
 

@@ -15,24 +15,34 @@ from typing import Any
 import numpy as np
 
 
+def onnx_session(path: Any, threads: int) -> Any:
+    """An ONNX file under ONNX Runtime on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = threads, 3
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def openvino_compiled(core: Any, made: Any, threads: int, hint: str) -> Any:
+    """An ``openvino.Model`` on the CPU; ``hint``: precision of what is not int8."""
+    options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
+    return core.compile_model(made, "CPU", options)
+
+
 def runner(engine: str, threads: int, path: str) -> Callable[[], Any]:
     """What makes one call of a file."""
     with np.load(f"{path}.npz") as arrays:
         inputs = dict(arrays)
     if engine == "onnxruntime":
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = threads, 3
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnx_session(path, threads)
         return lambda: session.run(None, inputs)
     import openvino
 
     core = openvino.Core()
     model = core.read_model(path)
     model.reshape({name: list(value.shape) for name, value in inputs.items()})
-    options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    request = core.compile_model(model, "CPU", options).create_infer_request()
+    request = openvino_compiled(core, model, threads, "f32").create_infer_request()
     return lambda: request.infer(inputs)
 
 

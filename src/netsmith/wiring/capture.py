@@ -68,7 +68,7 @@ class Capture:
     output_origins: list[Origin] = field(default_factory=list)
     eval_calls: int = 0  # calls of the forward in eval mode; those of the training forward come after them
     lifetimes: Lifetimes | None = None  # of what they made, where it was asked for
-    keeps: bool = False  # something in its modules
+    keeps: bool = False  # something in its modules; asked for with rules
     error: Exception | None = None
 
 
@@ -127,7 +127,8 @@ def capture(
     if watch is not None:
         watch.there(slot.tensor for slot in tensor_slots(twin))
         watch.there(tensors_in((args, kwargs)), given=True)
-    noted, before = provenance.equalities.set(result.equalities), held(twin)
+    before = held(twin) if rules is not None else []
+    noted = provenance.equalities.set(result.equalities)
     try:
         with (
             _quiet_fakes(),
@@ -141,7 +142,7 @@ def capture(
             recorder,
         ):
             out = twin(*args, **kwargs)
-        result.keeps = not same_objects(before, held(twin))
+        result.keeps = rules is not None and not same_objects(before, held(twin))
         for tensor in tensors_in(out):
             result.output_shapes.append(tuple(int(n) for n in tensor.shape))
             if rules is not None:
