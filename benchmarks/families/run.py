@@ -29,8 +29,8 @@ from peers import pruned
 from torch import Tensor, nn
 
 import netsmith
-from netsmith.data import digits
-from netsmith.recovery import compensate, recalibrate, refine
+from netsmith.data import digits, mirrored
+from netsmith.recovery import compensate, repair
 from netsmith.searches import allocate, measure_curves
 
 HERE = Path(__file__).parent
@@ -53,27 +53,29 @@ def load(data: str, shared: Path) -> tuple[Images, Images, Images]:
     return (x[:-HELD_OUT], y[:-HELD_OUT]), (x[-HELD_OUT:], y[-HELD_OUT:]), test
 
 
-def ours(model: nn.Module, x: Tensor, budget: netsmith.Budget, calibration: list[Tensor], test: Images) -> Any:
+def ours(
+    model: nn.Module, x: Tensor, budget: netsmith.Budget, calibration: list[Tensor], test: Images, mirrors: bool
+) -> Any:
     """What ``netsmith.shrink`` does with data, and its ingredients: name -> figures."""
     wiring = netsmith.trace(model, x)
-    repaired: list[Any] = []
+    start = time.process_time()
+    plan = allocate(measure_curves(wiring, calibration, seed=SEED), budget)
+    planning = time.process_time() - start
 
     def plain() -> tuple[nn.Module, netsmith.Plan]:
-        plan = netsmith.plan_removal(wiring, budget=budget)
-        return netsmith.apply(model, plan), plan
+        even = netsmith.plan_removal(wiring, budget=budget)
+        return netsmith.apply(model, even), even
 
     def uniform() -> tuple[nn.Module, netsmith.Plan]:
         done = compensate(wiring, netsmith.plan_removal(wiring, budget=budget), calibration, seed=SEED)
         return done.model, done.plan
 
     def allocated() -> tuple[nn.Module, netsmith.Plan]:
-        curves = measure_curves(wiring, calibration, seed=SEED)
-        repaired.append(compensate(wiring, allocate(curves, budget), calibration, seed=SEED))
-        return repaired[0].model, repaired[0].plan
+        done = compensate(wiring, plan, calibration, seed=SEED)
+        return done.model, done.plan
 
-    def whole() -> tuple[nn.Module, netsmith.Plan]:
-        done = refine(wiring, repaired[0], calibration, seed=SEED)
-        done = recalibrate(model, done.model, done.plan, calibration)
+    def whole(data: Any = calibration) -> tuple[nn.Module, netsmith.Plan]:
+        done = repair(wiring, plan, data, seed=SEED)
         return done.model, done.plan
 
     methods: dict[str, Callable[[], tuple[nn.Module, netsmith.Plan]]] = {
@@ -82,17 +84,17 @@ def ours(model: nn.Module, x: Tensor, budget: netsmith.Budget, calibration: list
         "netsmith, widths allocated, repaired": allocated,
         "netsmith": whole,
     }
+    if mirrors:
+        methods["netsmith, repaired with mirror images too"] = lambda: whole(mirrored(calibration))
     found: dict[str, Any] = {}
     for name, make in methods.items():
         start = time.process_time()
-        small, plan = make()
-        seconds = time.process_time() - start
-        if name == "netsmith":  # goes on from the last one
-            seconds += found["netsmith, widths allocated, repaired"]["cpu_seconds"]
+        small, made = make()
+        seconds = time.process_time() - start + (0 if "uniform" in name else planning)
         found[name] = figures(small.eval(), model, x, test, seconds) | {
-            "verified": netsmith.verify(model, small, plan, x).ok,
-            "widths": {edit.axis: len(edit.keep) for edit in plan.edits},
-            "left": dict(plan.left),
+            "verified": netsmith.verify(model, small, made, x).ok,
+            "widths": {edit.axis: len(edit.keep) for edit in made.edits},
+            "left": dict(made.left),
         }
         print(name, json.dumps(found[name]), flush=True)
     return found
@@ -184,7 +186,9 @@ def main() -> None:
         methods = {method: f for method, f in earlier.items() if method.startswith("Torch-Pruning")}
         if options.peer:
             methods = theirs(network, model, x, 1 / options.speedup, train, validation, test)
-        methods |= ours(model, x, netsmith.Budget(macs=1 / options.speedup), calibration, test)
+        methods |= ours(
+            model, x, netsmith.Budget(macs=1 / options.speedup), calibration, test, network.data != "digits"
+        )
         rows[name] = row | {"methods": methods}
         rows = {key: rows[key] for key in NETWORKS if key in rows}
         found = {"date": date.today().isoformat(), "machine": machine, "rows": rows}

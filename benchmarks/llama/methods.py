@@ -19,7 +19,7 @@ import netsmith
 from netsmith.plans import Plan
 from netsmith.plans.sizing import changeable_axes
 from netsmith.plans.widths import best_units, plan_for, proven_sizing
-from netsmith.recovery import compensate
+from netsmith.recovery import repair
 from netsmith.scores import Score, Weights, magnitude
 from netsmith.searches import Curves, allocate, measure_curves
 from netsmith.wiring import Wiring
@@ -104,7 +104,7 @@ class Methods:
 
     def repaired(self, plan: Plan) -> Made:
         if plan.edits not in self.made:  # allocation may leave the stream alone by itself
-            result = compensate(self.wiring, plan, self.data)
+            result = repair(self.wiring, plan, self.data)
             self.made[plan.edits] = result.model, result.plan
         return self.made[plan.edits]
 

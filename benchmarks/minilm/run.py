@@ -32,7 +32,7 @@ from torch import Tensor, nn  # noqa: E402
 
 import netsmith  # noqa: E402
 from netsmith.costs import latencies  # noqa: E402
-from netsmith.recovery import compensate  # noqa: E402
+from netsmith.recovery import compensate, repair  # noqa: E402
 from netsmith.searches import allocate, measure_curves  # noqa: E402
 
 HERE = Path(__file__).parent
@@ -108,7 +108,7 @@ def main() -> None:
 
     def allocated() -> nn.Module:
         curves.append(measure_curves(wiring, data, cut="whole"))
-        return compensate(wiring, allocate(curves[0], limit), data).model
+        return repair(wiring, allocate(curves[0], limit), data).model
 
     def ranked(axis: Any, weights: Any) -> Tensor:
         """The order in which elimination keeps units, found while the curves were measured."""
@@ -120,7 +120,10 @@ def main() -> None:
         "Wanda-sp": lambda: netsmith.apply(model, halved(wanda_sp(inputs))),
         "FLAP, bias compensation": lambda: flapped(halved(flap(inputs))),
         "netsmith, widths allocated": allocated,
-        "netsmith, half of everything": lambda: compensate(wiring, halved(ranked), data).model,
+        "netsmith, half of everything": lambda: repair(wiring, halved(ranked), data).model,
+        "netsmith, half of everything, closed-form repair alone": lambda: (
+            compensate(wiring, halved(ranked), data).model
+        ),
     }
 
     def flapped(plan: netsmith.Plan) -> nn.Module:
