@@ -50,7 +50,9 @@ from .together import axes_together
 Progress = Callable[[int, int, str], None]
 
 _SHARES = (0.9, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0.0)  # of the full width; 0: the narrowest that may be
-_RUN = (0.5, 0.125)  # those that forwards are run for; what the others cost follows from these
+_RUN = 0.25  # that forwards are run for; what the others cost follows from it,
+_RUN_TOO = 0.5  # and from this one, where the first shows an error
+_FAR = 0.1  # from which on the outputs' divergence need not grow in step with what the refits leave
 _PROBED = 8  # examples that tell whether forwards may start in the middle
 _MOST_WORK = 1e11  # multiply-accumulates that ordering one axis may take
 
@@ -252,17 +254,27 @@ class _Measuring:
         refitted = {width: refitted_alone(plan, refits, tensors, self.strength) for width, plan in menu.items()}
         errors, local = {full: 0.0}, {full: 0.0}
         local |= {width: sum(layer.error for layer in layers) for width, layers in refitted.items()}
-        run = {solve(self.wiring, sizes_at(self.wiring, group, s, self.round_to)).sizes[group[0]] for s in _RUN}
-        # Without layers to refit nothing tells what lies between.
-        chosen = [w for w in menu if w in run or not refits] or list(menu)
-        copies = at_once(self.device)  # of the model: as many as threads
-        for start in range(0, len(chosen), copies):
-            some = chosen[start : start + copies]
-            models = [apply(self.wiring.model, menu[width]).eval() for width in some]
-            for width, model in zip(some, models, strict=True):
-                write_alone(model, menu[width], refitted[width], tensors)
-            found = each(partial(self._divergence, starts), models, self.device)
-            errors |= dict(zip(some, found, strict=True))
+
+        def run(widths: Sequence[int]) -> None:
+            copies = at_once(self.device)  # of the model: as many as threads
+            for start in range(0, len(widths), copies):
+                some = widths[start : start + copies]
+                models = [apply(self.wiring.model, menu[width]).eval() for width in some]
+                for width, model in zip(some, models, strict=True):
+                    write_alone(model, menu[width], refitted[width], tensors)
+                found = each(partial(self._divergence, starts), models, self.device)
+                errors.update(zip(some, found, strict=True))
+
+        first, second = (
+            solve(self.wiring, sizes_at(self.wiring, group, share, self.round_to)).sizes[group[0]]
+            for share in (_RUN, _RUN_TOO)
+        )
+        if not refits or first not in menu:  # without layers to refit nothing tells what lies between
+            run(list(menu))
+        else:
+            run([first])
+            if second in menu and second != first and not errors[first] < _FAR:
+                run([second])
         # What overflows is no width to consider, and none narrower than that is.
         widest = max((width for width, error in errors.items() if not math.isfinite(error)), default=0)
         return Curve(group, interpolated(*({w: e for w, e in d.items() if w > widest} for d in (errors, local))))
