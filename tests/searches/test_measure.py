@@ -15,6 +15,7 @@ from netsmith.plans import Plan
 from netsmith.recovery import compensate
 from netsmith.scores import magnitude
 from netsmith.searches import measure_curves
+from netsmith.searches.measure import _Measuring
 from netsmith.wiring import tensor_slots
 from small_networks import NETWORKS, mlp, network, plan_keeping
 
@@ -52,6 +53,28 @@ def test_a_point_lies_between_plain_removal_and_the_pass_that_also_refits_what_f
             return sum(float(divergence(model(x), other(x))) for x in data) / len(data)
 
     assert 0.8 * from_original(done.model) < curve.errors[6] < 0.3 * from_original(netsmith.apply(model, plan).eval())
+
+
+@pytest.mark.parametrize(("gain", "forwards"), [(0.5, 1), (50.0, 2)])
+def test_one_forward_tells_where_little_is_lost_and_two_elsewhere(
+    gain: float, forwards: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4)).eval()
+    with torch.no_grad():
+        model[2].weight *= gain
+    seen: list[int] = []
+    divergence_of = _Measuring._divergence
+
+    def watched(self: _Measuring, starts: object, changed: nn.Module) -> float:
+        seen.append(changed[0].out_features)
+        return divergence_of(self, starts, changed)
+
+    monkeypatch.setattr(_Measuring, "_divergence", watched)
+    (curve,) = measure_curves(netsmith.trace(model, torch.randn(2, 8)), some((64, 8))).curves
+    assert seen == [4, 8][:forwards] and (curve.errors[4] < 0.1) == (forwards == 1)
+    errors = list(curve.errors.values())
+    assert errors == sorted(errors) and len(errors) == 9  # at all widths, growing
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -50,9 +50,8 @@ from .together import axes_together
 Progress = Callable[[int, int, str], None]
 
 _SHARES = (0.9, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0.0)  # of the full width; 0: the narrowest that may be
-_RUN = 0.25  # that forwards are run for; what the others cost follows from it,
-_RUN_TOO = 0.5  # and from this one, where the first shows an error
-_FAR = 0.1  # from which on the outputs' divergence need not grow in step with what the refits leave
+_RUN, _RUN_TOO = 0.25, 0.5  # those that forwards are run for, the second where the first costs much; the rest follows
+_MUCH = 0.1  # of divergence: from here on it need not grow in step with what the refits leave
 _PROBED = 8  # examples that tell whether forwards may start in the middle
 _MOST_WORK = 1e11  # multiply-accumulates that ordering one axis may take
 
@@ -273,7 +272,7 @@ class _Measuring:
             run(list(menu))
         else:
             run([first])
-            if second in menu and second != first and not errors[first] < _FAR:
+            if second in menu and second != first and not errors[first] < _MUCH:
                 run([second])
         # What overflows is no width to consider, and none narrower than that is.
         widest = max((width for width, error in errors.items() if not math.isfinite(error)), default=0)
