@@ -17,8 +17,8 @@ from .rejoin import rejoin
 from .repaired import Repaired
 
 _EXAMPLES = 1024  # with their mirror images, where these are given
-_CARE: dict[str, Any] = {"most_examples": 512, "steps": 1}
 # What each layer is fitted to is refined afterwards: half of the care in its first fit gives the same in the end.
+_CARE: dict[str, Any] = {"most_examples": 512, "steps": 1}
 _CARE_OF_CUT: dict[str, Any] = {"most_examples": 512, "steps": 4}
 
 

@@ -42,7 +42,7 @@ from ..wiring import Wiring
 from ..wiring.capture import transparent_functional
 from ..wiring.layouts import axis_names
 from ..wiring.trace import as_run
-from .alone import contracted_dim, reader, refitted_alone, write_alone
+from .alone import Refitted, contracted_dim, reader, refitted_alone, write_alone
 from .curves import Curve, Curves
 from .interpolating import interpolated
 from .together import axes_together
@@ -253,30 +253,38 @@ class _Measuring:
         refitted = {width: refitted_alone(plan, refits, tensors, self.strength) for width, plan in menu.items()}
         errors, local = {full: 0.0}, {full: 0.0}
         local |= {width: sum(layer.error for layer in layers) for width, layers in refitted.items()}
-
-        def run(widths: Sequence[int]) -> None:
-            copies = at_once(self.device)  # of the model: as many as threads
-            for start in range(0, len(widths), copies):
-                some = widths[start : start + copies]
-                models = [apply(self.wiring.model, menu[width]).eval() for width in some]
-                for width, model in zip(some, models, strict=True):
-                    write_alone(model, menu[width], refitted[width], tensors)
-                found = each(partial(self._divergence, starts), models, self.device)
-                errors.update(zip(some, found, strict=True))
-
+        measured = partial(self._errors, menu, refitted, starts)
         first, second = (
             solve(self.wiring, sizes_at(self.wiring, group, share, self.round_to)).sizes[group[0]]
             for share in (_RUN, _RUN_TOO)
         )
         if not refits or first not in menu:  # without layers to refit nothing tells what lies between
-            run(list(menu))
+            errors |= measured(list(menu))
         else:
-            run([first])
+            errors |= measured([first])
             if second in menu and second != first and not errors[first] < _MUCH:
-                run([second])
+                errors |= measured([second])
         # What overflows is no width to consider, and none narrower than that is.
         widest = max((width for width, error in errors.items() if not math.isfinite(error)), default=0)
         return Curve(group, interpolated(*({w: e for w, e in d.items() if w > widest} for d in (errors, local))))
+
+    def _errors(
+        self,
+        menu: dict[int, Plan],
+        refitted: dict[int, list[Refitted]],
+        starts: Sequence[Checkpoint],
+        widths: Sequence[int],
+    ) -> dict[int, float]:
+        """Width -> divergence from the original, by forwards."""
+        errors: dict[int, float] = {}
+        copies = at_once(self.device)  # of the model: as many as threads
+        for start in range(0, len(widths), copies):
+            some = widths[start : start + copies]
+            models = [apply(self.wiring.model, menu[width]).eval() for width in some]
+            for width, model in zip(some, models, strict=True):
+                write_alone(model, menu[width], refitted[width], self.wiring.tensors)
+            errors |= zip(some, each(partial(self._divergence, starts), models, self.device), strict=True)
+        return errors
 
     def _order(self, name: str, refits: dict[str, tuple[Refit, Moments]]) -> tuple[int, ...]:
         """By elimination; () where no layer tells, or it would take too long."""
